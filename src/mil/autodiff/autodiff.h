@@ -1,0 +1,75 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "mil/builder.h"
+
+namespace pome::mil::autodiff {
+
+/// Gradients that one rule returns: argument name -> gradient of that argument (same shape as it). For a
+/// tuple argument the key is "values.0", "values.1", ... Arguments that are absent have no gradient.
+using Gradients = std::map<std::string, Value, std::less<>>;
+
+/// What a rule may use: the operation, handles to its forward values in the backward function, and the
+/// gradients of its results.
+class Context {
+  public:
+    virtual ~Context() = default;
+    virtual const Operation& operation() const = 0;
+    /// A forward value in the backward function: an argument ("x", "values.0") or a result ("result", "result.1").
+    /// Asking makes it a saved or recomputed value; ask only for what the gradient needs.
+    virtual Value forward(std::string_view which) = 0;
+    /// Its type, without asking for it.
+    virtual Type type(std::string_view which) const = 0;
+    /// The gradient of result `index`; nullopt when nothing depends on it.
+    virtual std::optional<Value> gradient(int index = 0) const = 0;
+    /// Constant arguments, defaults included, as in mil::Arguments.
+    virtual const Arguments& arguments() const = 0;
+    /// Whether the caller wants the gradient of this argument; skip the work otherwise.
+    virtual bool wants(std::string_view which) const = 0;
+};
+
+/// One op's backward rule. `backward` emits ops into the builder.
+struct Rule {
+    std::string_view op;
+    Gradients (*backward)(Builder&, Context&);
+};
+
+/// The rule of an op; nullptr when it has none.
+const Rule* find_rule(std::string_view op);
+
+/// A weight gradient left to the host: gradient(parameter) = left * right^T over the last axis, summed over
+/// nothing else: left is [.., M, S], right is [.., N, S] and the parameter [.., M, N] (or its transpose when
+/// `transposed`). Both are outputs of the forward or backward function.
+struct HostGradient {
+    std::string parameter;
+    std::string left;
+    std::string right;
+    bool transposed = false;
+};
+
+struct Options {
+    std::vector<std::string> with_respect_to;      ///< parameters whose gradients are wanted
+    /// Parameters (subset of with_respect_to) used only as an operand of matmul whose gradient the host computes.
+    std::set<std::string, std::less<>> host_gradients;
+};
+
+/// A stage cut in two. `forward` computes the original outputs and the saved values. `backward` takes, in this
+/// order, "d_<output>" for every output, the saved values, and those of the original parameters that it needs;
+/// it returns "d_<parameter>" for each wanted parameter without host gradient, and the operands of host gradients
+/// that it computes.
+struct Differentiated {
+    Function forward;
+    Function backward;
+    std::vector<std::string> saved;                ///< names, equal in both functions
+    std::vector<HostGradient> host_gradients;
+};
+
+/// Reverse mode over MIL. Throws Error{unsupported} naming the op that has no rule and its line.
+Differentiated differentiate(const Function& function, const Options& options);
+
+}  // namespace pome::mil::autodiff

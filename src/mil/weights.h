@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mil/program.h"
+
+namespace pome::mil {
+
+/// The weight files that a program's BLOBFILE literals refer to, by path ("@model_path/weights/w.bin").
+/// Copies share the bytes.
+class WeightFiles {
+  public:
+    /// Files below `directory`: "@model_path/" is the directory itself; when it has no folder "weights", the
+    /// directory may also be that folder. Only files that `program` names are read. Throws Error{io} naming
+    /// the missing file, Error{invalid_argument} for a path with ".." or outside "@model_path/".
+    static WeightFiles load(const Program& program, const std::filesystem::path& directory);
+
+    void add(std::string path, std::vector<std::byte> bytes);
+    const std::map<std::string, std::shared_ptr<const std::vector<std::byte>>>& files() const { return files_; }
+
+    /// The elements of a literal, blob or not, as `Literal::Bytes` lays them out. Throws
+    /// Error{malformed_file} when the blob's record does not fit `literal.type`, Error{invalid_argument}
+    /// when its file is missing.
+    Literal::Bytes resolve(const Literal& literal) const;
+
+  private:
+    std::map<std::string, std::shared_ptr<const std::vector<std::byte>>> files_;
+};
+
+/// What a device compiles: a program and its weight files.
+struct Package {
+    Program program;
+    WeightFiles weights;
+};
+
+}  // namespace pome::mil
