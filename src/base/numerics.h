@@ -4,7 +4,7 @@
 
 #include "base/fp16.h"
 
-namespace pome::reference::chip {
+namespace pome {
 
 /// How one chip's engine computes: plain data, filled from a profile (profiles/*.toml, which names the source
 /// of every value). The defaults are the M4's. Each rule can be switched to its IEEE counterpart, so that the
@@ -55,4 +55,4 @@ struct Numerics {
     friend bool operator==(const Numerics&, const Numerics&) = default;
 };
 
-}  // namespace pome::reference::chip
+}  // namespace pome
