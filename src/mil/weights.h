@@ -21,6 +21,9 @@ class WeightFiles {
     static WeightFiles load(const Program& program, const std::filesystem::path& directory);
 
     void add(std::string path, std::vector<std::byte> bytes);
+    /// Makes a one-record weight file of a tensor (each value rounded to nearest even) and returns the literal
+    /// that refers to it. `path` begins with "@model_path/".
+    Literal store(std::string path, DType dtype, const Shape& shape, const std::vector<double>& values);
     const std::map<std::string, std::shared_ptr<const std::vector<std::byte>>>& files() const { return files_; }
 
     /// The elements of a literal, blob or not, as `Literal::Bytes` lays them out. Throws
