@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -93,7 +94,8 @@ class Builder {
     Function function_;
     std::map<std::string, Known, std::less<>> known_;
     std::map<std::string, int, std::less<>> counters_;
-    std::map<std::string, Value> shared_constants_;   ///< by dialect-free text of the literal
+    std::map<std::string, Value> shared_constants_;
+    std::vector<std::shared_ptr<const Literal>> literals_;   ///< what known_ points to
 };
 
 /// A program around one function, with the build information that the engine's compilers ask for.

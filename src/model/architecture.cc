@@ -9,10 +9,12 @@
 namespace pome::model {
 namespace {
 
-// Projections back into the residual stream start smaller, so that its size does not grow with depth (GPT-2).
-constexpr double deviation = 0.02;
+/// Standard deviation of new weights: "small init", sqrt(2 / (5 width)), 0.023 at width 768. It grows for narrow
+/// models, where a fixed 0.02 would leave products near the smallest that the engine keeps.
+double start_deviation(const ModelConfig& config) { return std::sqrt(2.0 / (5.0 * static_cast<double>(config.width))); }
 
 void add_attention(Architecture& a, std::int64_t layer, double residual) {
+    const double deviation = start_deviation(a.config);
     const ModelConfig& c = a.config;
     const std::string prefix = fmt::format("layers.{}.", layer);
     a.parameters.push_back({prefix + "attention_norm.weight", {c.width}, 0.0, false});
@@ -27,6 +29,7 @@ void add_attention(Architecture& a, std::int64_t layer, double residual) {
 }
 
 void add_feed_forward(Architecture& a, std::int64_t layer, double residual, StageKind kind) {
+    const double deviation = start_deviation(a.config);
     const ModelConfig& c = a.config;
     const std::string prefix = fmt::format("layers.{}.", layer);
     const std::string weights = prefix + "feed_forward.";
@@ -53,7 +56,9 @@ Architecture architecture(const ModelConfig& config) {
     config.check();
     Architecture a;
     a.config = config;
+    const double deviation = start_deviation(config);
     a.parameters.push_back({a.embedding, {config.vocabulary, config.width}, deviation, true});
+    // Projections back into the residual stream start smaller, so that its size does not grow with depth (GPT-2).
     const double residual = deviation / std::sqrt(2.0 * static_cast<double>(config.layers));
     for (std::int64_t layer = 0; layer < config.layers; ++layer) {
         if (config.kind == "llama") {

@@ -42,9 +42,10 @@ struct Rule {
 /// The rule of an op; nullptr when it has none.
 const Rule* find_rule(std::string_view op);
 
-/// A weight gradient left to the host: gradient(parameter) = left * right^T over the last axis, summed over
-/// nothing else: left is [.., M, S], right is [.., N, S] and the parameter [.., M, N] (or its transpose when
-/// `transposed`). Both are outputs of the forward or backward function.
+/// A weight gradient left to the host: gradient(parameter) = left * right^T, contracted over the S positions.
+/// left's elements are, row-major, a matrix [M, S], right's [N, S]; the parameter is [M, N], or [N, M] when
+/// `transposed`. `left` names an output or an input ("d_y") of the backward function; `right` a saved value or a
+/// parameter of the forward function.
 struct HostGradient {
     std::string parameter;
     std::string left;
@@ -56,10 +57,12 @@ struct Options {
     std::vector<std::string> with_respect_to;      ///< parameters whose gradients are wanted
     /// Parameters (subset of with_respect_to) used only as an operand of matmul whose gradient the host computes.
     std::set<std::string, std::less<>> host_gradients;
+    /// Compute cheap forward values again in the backward function instead of saving them.
+    bool recompute = true;
 };
 
-/// A stage cut in two. `forward` computes the original outputs and the saved values. `backward` takes, in this
-/// order, "d_<output>" for every output, the saved values, and those of the original parameters that it needs;
+/// A stage cut in two. `forward` computes the original outputs and the saved values. `backward` takes "d_<output>"
+/// for every output and those saved values and original parameters that it needs (find them by name);
 /// it returns "d_<parameter>" for each wanted parameter without host gradient, and the operands of host gradients
 /// that it computes.
 struct Differentiated {

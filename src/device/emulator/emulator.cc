@@ -1,0 +1,74 @@
+#include "device/emulator/emulator.h"
+
+#include "device/emulator/plan.h"
+
+namespace pome::device::emulator {
+namespace {
+
+class EmulatorExecutable final : public Executable {
+  public:
+    EmulatorExecutable(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
+                       UnaryTables& tables, ThreadPool& pool)
+        : Executable(function.parameters, output_types(function)),
+          plan_(package, function, numerics, tables),
+          pool_(pool) {}
+
+    Arithmetic arithmetic() const override { return {statistics_.saturated, statistics_.slow_blocks}; }
+
+  private:
+    void run(const Bindings& bindings) override { plan_.evaluate(bindings, pool_, scratch_, statistics_); }
+
+    Plan plan_;
+    ThreadPool& pool_;
+    kernels::MatmulScratch scratch_;
+    kernels::MatmulStatistics statistics_;
+};
+
+class Emulator final : public Device {
+  public:
+    Emulator(const Profile& profile, const Options& options, ThreadPool& pool)
+        : profile_(profile), mode_(options.mode), pool_(pool) {
+        if (mode_ == Mode::fast) { profile_.numerics = fast_numerics(); }
+        if (options.numerics) { profile_.numerics = *options.numerics; }
+    }
+    std::string name() const override { return "emulator:" + profile_.chip; }
+    const Profile& profile() const override { return profile_; }
+
+  private:
+    std::unique_ptr<Executable> build(const mil::Package& package, std::string_view function) override {
+        return std::make_unique<EmulatorExecutable>(package, *package.program.find_function(function),
+                                                    profile_.numerics, tables_, pool_);
+    }
+
+    Profile profile_;
+    Mode mode_;
+    ThreadPool& pool_;
+    UnaryTables tables_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options, ThreadPool& pool) {
+    return std::make_unique<Emulator>(find_profile(chip), options, pool);
+}
+
+Numerics fast_numerics() {
+    Numerics numerics;
+    numerics.multiply_accumulate.fixed_point = false;
+    numerics.multiply_accumulate.output = Rounding::nearest_even;
+    numerics.elementwise.output = Rounding::nearest_even;
+    numerics.elementwise.coerce_nan = false;
+    numerics.tables.enabled = false;
+    numerics.reduction.narrow = false;
+    numerics.reduction.output = Rounding::nearest_even;
+    numerics.softmax.narrow = false;
+    return numerics;
+}
+
+std::vector<std::string_view> supported_ops() {
+    std::vector<std::string_view> ops{"const"};
+    for (const auto& [op, maker] : makers()) { ops.push_back(op); }
+    return ops;
+}
+
+}  // namespace pome::device::emulator

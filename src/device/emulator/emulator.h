@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "base/thread_pool.h"
+#include "device/device.h"
+
+namespace pome::device::emulator {
+
+enum class Mode : std::uint8_t {
+    exact,  ///< the chip's arithmetic, bit for bit as far as it is known
+    fast,   ///< fp16 storage, fp32 sums, every other result rounded once to nearest even
+};
+
+struct Options {
+    Mode mode = Mode::exact;
+    /// Replaces the numerics of the profile: for measuring what a rule costs.
+    std::optional<Numerics> numerics;
+};
+
+/// The device "emulator:CHIP". The pool must outlive it and everything it compiles; loops run on it, so two
+/// executables of one pool must not evaluate at the same time. Throws Error{invalid_argument} for an unknown chip.
+std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options, ThreadPool& pool);
+
+/// The numerics of Mode::fast.
+Numerics fast_numerics();
+
+/// Ops that the emulator evaluates, sorted.
+std::vector<std::string_view> supported_ops();
+
+}  // namespace pome::device::emulator

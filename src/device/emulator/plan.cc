@@ -1,0 +1,276 @@
+#include "device/emulator/plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/convert.h"
+
+namespace pome::device::emulator {
+namespace {
+
+constexpr std::string_view here = "emulator.compile";
+constexpr std::int64_t conversion_grain = 16384;
+constexpr std::size_t alignment = 64;  // elements: slots start on cache lines
+
+/// The elements of a float literal as the engine stores them.
+std::vector<fp16> halves(const mil::Literal& literal, const mil::WeightFiles& weights) {
+    const auto bytes = weights.resolve(literal);
+    std::vector<fp16> result(static_cast<std::size_t>(literal.type.shape.elements()));
+    if (literal.type.dtype == DType::fp16) {
+        std::memcpy(result.data(), bytes.data(), result.size() * sizeof(fp16));
+        return result;
+    }
+    if (literal.type.dtype == DType::fp32) {
+        std::vector<float> floats(result.size());
+        std::memcpy(floats.data(), bytes.data(), floats.size() * sizeof(float));
+        kernels::to_fp16(floats.data(), result.data(), static_cast<std::int64_t>(floats.size()), Rounding::nearest_even);
+        return result;
+    }
+    mil::Literal plain{literal.type, bytes};
+    const auto numbers = plain.numbers();
+    std::transform(numbers.begin(), numbers.end(), result.begin(),
+                   [](double value) { return to_fp16(value, Rounding::nearest_even); });
+    return result;
+}
+
+}  // namespace
+
+void Plan::refuse(const mil::Operation& operation, const std::string& reason) {
+    fail(Code::compile_failed, here, "{}: {} {}", operation.op, reason, mil::where(operation));
+}
+
+Plan::Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, UnaryTables& tables)
+    : package_(&package), numerics_(numerics), tables_(tables) {
+    add_inputs(function);
+    for (const auto& operation : function.operations) { add_operation(operation); }
+    add_outputs(function);
+    lay_out();
+    // Only needed while planning; the literals they point to belong to the caller.
+    package_ = nullptr;
+    known_.clear();
+    constant_slots_.clear();
+}
+
+int Plan::make_slot(std::int64_t elements) {
+    Slot slot;
+    slot.elements = elements;
+    slots_.push_back(std::move(slot));
+    return static_cast<int>(slots_.size()) - 1;
+}
+
+void Plan::add_inputs(const mil::Function& function) {
+    for (const auto& parameter : function.parameters) {
+        const int slot = make_slot(parameter.type.shape.elements());
+        places_[parameter.name] = {slot, parameter.type.shape};
+        known_[parameter.name] = {parameter.type};
+        if (parameter.type.dtype == DType::fp16) {
+            slots_[static_cast<std::size_t>(slot)].kind = Kind::input;
+            slots_[static_cast<std::size_t>(slot)].boundary = parameter.name;
+        } else if (parameter.type.dtype == DType::fp32) {
+            loads_.push_back({parameter.name, slot});
+        } else {
+            fail(Code::compile_failed, here, "input '{}' is {}: the emulator takes fp16 and fp32 inputs; cast outside",
+                 parameter.name, parameter.type.text());
+        }
+    }
+}
+
+void Plan::add_operation(const mil::Operation& operation) {
+    const mil::Schema* schema = mil::find_schema(operation.op);
+    const auto maker = makers().find(operation.op);
+    if (operation.op == "const") {
+        for (const auto& result : operation.results) {
+            known_[result.name] = {result.type, operation.find_attribute("val")};
+        }
+        return;
+    }
+    if (schema == nullptr || maker == makers().end()) {
+        refuse(operation, "the emulator does not know this op; `pome devices --verbose` lists those it knows");
+    }
+    const mil::Arguments arguments(
+        operation, *schema,
+        [this](std::string_view name) -> const mil::Known* {
+            const auto found = known_.find(name);
+            return found == known_.end() ? nullptr : &found->second;
+        },
+        &package_->weights);
+    maker->second(*this, operation, arguments);
+    for (const auto& result : operation.results) { known_[result.name] = {result.type}; }
+}
+
+int Plan::constant_slot(const mil::Literal& literal) {
+    const auto found = constant_slots_.find(&literal);
+    if (found != constant_slots_.end()) { return found->second; }
+    const int slot = make_slot(literal.type.shape.elements());
+    slots_[static_cast<std::size_t>(slot)].kind = Kind::constant;
+    slots_[static_cast<std::size_t>(slot)].constant = halves(literal, package_->weights);
+    constant_slots_[&literal] = slot;
+    return slot;
+}
+
+Place Plan::place_of(const mil::Operand& operand, const mil::Type& type, const mil::Operation& operation) {
+    if (const auto* literal = std::get_if<mil::Literal>(&operand)) {
+        const int slot = constant_slot(*literal);
+        touched_.push_back(slot);
+        return {slot, type.shape};
+    }
+    const auto& name = std::get<std::string>(operand);
+    if (const auto known = known_.find(name); known != known_.end() && known->second.constant != nullptr) {
+        const int slot = constant_slot(*known->second.constant);
+        touched_.push_back(slot);
+        return {slot, type.shape};
+    }
+    const auto found = places_.find(name);
+    if (found == places_.end()) { refuse(operation, "'" + name + "' is not a value that the engine computes"); }
+    touched_.push_back(found->second.slot);
+    return found->second;
+}
+
+Place Plan::operand(const mil::Arguments& arguments, std::string_view name) {
+    const mil::Argument* argument = arguments.operation().find_argument(name);
+    if (argument == nullptr || argument->operands.size() != 1) {
+        refuse(arguments.operation(), "argument '" + std::string(name) + "' must be given");
+    }
+    return place_of(argument->operands.front(), arguments.type(name), arguments.operation());
+}
+
+std::vector<Place> Plan::operands(const mil::Arguments& arguments, std::string_view name) {
+    const mil::Argument* argument = arguments.operation().find_argument(name);
+    const auto types = arguments.types(name);
+    std::vector<Place> places;
+    for (std::size_t i = 0; i < types.size(); ++i) {
+        places.push_back(place_of(argument->operands[i], types[i], arguments.operation()));
+    }
+    return places;
+}
+
+Place Plan::result(const mil::Operation& operation, std::size_t index) {
+    const auto& result = operation.results[index];
+    if (result.type.dtype != DType::fp16 && result.type.dtype != DType::fp32 && result.type.dtype != DType::boolean) {
+        refuse(operation, "a result of " + result.type.text() + " does not live on the engine");
+    }
+    const Place place{make_slot(result.type.shape.elements()), result.type.shape};
+    places_[result.name] = place;
+    touched_.push_back(place.slot);
+    return place;
+}
+
+int Plan::scratch(std::int64_t elements) {
+    const int slot = make_slot(elements);
+    touched_.push_back(slot);
+    return slot;
+}
+
+void Plan::alias(const mil::Operation& operation, const Place& source) {
+    touched_.clear();
+    places_[operation.results[0].name] = {source.slot, operation.results[0].type.shape};
+}
+
+void Plan::add_outputs(const mil::Function& function) {
+    for (const auto& output : output_types(function)) {
+        const auto found = places_.find(output.name);
+        if (found == places_.end()) {
+            fail(Code::compile_failed, here, "output '{}' is a constant; compute it on the host", output.name);
+        }
+        Slot& slot = slots_[static_cast<std::size_t>(found->second.slot)];
+        const bool loaded = std::any_of(loads_.begin(), loads_.end(),
+                                        [&](const Transfer& load) { return load.slot == found->second.slot; });
+        if (output.type.dtype == DType::fp16 && slot.kind == Kind::arena && !loaded) {
+            slot.kind = Kind::output;
+            slot.boundary = output.name;
+        } else if (output.type.dtype == DType::fp16 || output.type.dtype == DType::fp32) {
+            stores_.push_back({output.name, found->second.slot});
+        } else {
+            fail(Code::compile_failed, here, "output '{}' is {}: the emulator gives fp16 and fp32 outputs", output.name,
+                 output.type.text());
+        }
+    }
+}
+
+void Plan::lay_out() {
+    for (auto& slot : slots_) { slot.first = steps_.size(); }
+    for (std::size_t step = 0; step < steps_.size(); ++step) {
+        for (const int touched : steps_[step].touched) {
+            Slot& slot = slots_[static_cast<std::size_t>(touched)];
+            slot.first = std::min(slot.first, step);
+            slot.last = std::max(slot.last, step);
+        }
+    }
+    for (const auto& load : loads_) { slots_[static_cast<std::size_t>(load.slot)].first = 0; }
+    for (const auto& store : stores_) { slots_[static_cast<std::size_t>(store.slot)].last = steps_.size(); }
+    // First fit in the order of first use: a slot may lie where those that live at the same time do not.
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        if (slots_[i].kind == Kind::arena) { order.push_back(i); }
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return slots_[a].first < slots_[b].first; });
+    std::size_t end = 0;
+    std::vector<std::size_t> placed;
+    for (const std::size_t index : order) {
+        Slot& slot = slots_[index];
+        const auto size = (static_cast<std::size_t>(slot.elements) + alignment - 1) / alignment * alignment;
+        std::size_t offset = 0;
+        for (const std::size_t other : placed) {  // sorted by offset
+            const Slot& taken = slots_[other];
+            const auto taken_size = (static_cast<std::size_t>(taken.elements) + alignment - 1) / alignment * alignment;
+            if (taken.last < slot.first || slot.last < taken.first) { continue; }
+            if (offset + size <= taken.offset) { break; }
+            offset = std::max(offset, taken.offset + taken_size);
+        }
+        slot.offset = offset;
+        end = std::max(end, offset + size);
+        placed.insert(std::upper_bound(placed.begin(), placed.end(), index,
+                                       [&](std::size_t a, std::size_t b) { return slots_[a].offset < slots_[b].offset; }),
+                      index);
+    }
+    arena_.resize(end);
+}
+
+void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulScratch& scratch,
+                    kernels::MatmulStatistics& statistics) {
+    Run run{std::vector<fp16*>(slots_.size()), numerics_, pool, scratch, statistics};
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        Slot& slot = slots_[i];
+        switch (slot.kind) {
+        case Kind::arena: run.slots[i] = arena_.data() + slot.offset; break;
+        case Kind::constant: run.slots[i] = slot.constant.data(); break;
+        // Steps never write to inputs; one pointer type for all slots keeps them simple.
+        case Kind::input:
+            run.slots[i] = const_cast<fp16*>(bindings.inputs.find(slot.boundary)->second->halves());
+            break;
+        case Kind::output: run.slots[i] = bindings.outputs.find(slot.boundary)->second->halves(); break;
+        }
+    }
+    for (const auto& load : loads_) {
+        const float* source = bindings.inputs.find(load.name)->second->floats();
+        fp16* target = run.slots[static_cast<std::size_t>(load.slot)];
+        pool.for_ranges(slots_[static_cast<std::size_t>(load.slot)].elements, conversion_grain,
+                        [&](std::int64_t begin, std::int64_t end, int) {
+                            kernels::to_fp16(source + begin, target + begin, end - begin, Rounding::nearest_even);
+                        });
+    }
+    for (const auto& scheduled : steps_) { scheduled.step->run(run); }
+    for (const auto& store : stores_) {
+        Surface& surface = *bindings.outputs.find(store.name)->second;
+        const fp16* source = run.slots[static_cast<std::size_t>(store.slot)];
+        if (surface.type().dtype == DType::fp16) {
+            std::memcpy(surface.halves(), source, surface.bytes().size());
+        } else {
+            kernels::to_float(source, surface.floats(), surface.elements());
+        }
+    }
+}
+
+const std::map<std::string_view, Maker>& makers() {
+    static const std::map<std::string_view, Maker> table = [] {
+        std::map<std::string_view, Maker> all;
+        for (const auto& family : {product_makers(), elementwise_makers(), reduction_makers(), layout_makers()}) {
+            all.insert(family.begin(), family.end());
+        }
+        return all;
+    }();
+    return table;
+}
+
+}  // namespace pome::device::emulator

@@ -1,0 +1,134 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fp16.h"
+#include "base/thread_pool.h"
+#include "device/device.h"
+#include "kernels/matmul.h"
+#include "kernels/unary.h"
+#include "mil/schema.h"
+
+namespace pome::device::emulator {
+
+/// Unary functions as tables of all 65,536 results, made once a device.
+using UnaryTables = std::map<std::string, std::shared_ptr<const kernels::UnaryTable>>;
+
+/// What an evaluation works with.
+struct Run {
+    std::vector<fp16*> slots;          ///< where each slot lies in this evaluation
+    const Numerics& numerics;
+    ThreadPool& pool;
+    kernels::MatmulScratch& matmul_scratch;
+    kernels::MatmulStatistics& statistics;
+};
+
+/// One operation, prepared: shapes, strides and tables are fixed when the program is compiled.
+class Step {
+  public:
+    virtual ~Step() = default;
+    virtual void run(Run& run) const = 0;
+};
+
+/// A value's place. Values that are the same elements in the same order (reshape, cast) share a slot.
+struct Place {
+    int slot = -1;
+    Shape shape;
+};
+
+/// Makes the steps of a function and lays its values out in memory.
+class Plan {
+  public:
+    /// Throws Error{compile_failed} naming the operation that the emulator cannot evaluate.
+    Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, UnaryTables& tables);
+
+    // For the makers of steps (one family of ops a file).
+    const Numerics& numerics() const { return numerics_; }
+    const mil::WeightFiles& weights() const { return package_->weights; }
+    /// Where an argument lies; constants and literals get a slot of their own on first use.
+    Place operand(const mil::Arguments& arguments, std::string_view name);
+    std::vector<Place> operands(const mil::Arguments& arguments, std::string_view name);
+    /// A slot for a result, all of it written by the step.
+    Place result(const mil::Operation& operation, std::size_t index = 0);
+    /// Memory that only this operation's steps use.
+    int scratch(std::int64_t elements);
+    /// The next added step reads or writes this slot (operand, result and scratch say so by themselves).
+    void touch(int slot) { touched_.push_back(slot); }
+    /// The result is `source` under another shape.
+    void alias(const mil::Operation& operation, const Place& source);
+    void add(std::unique_ptr<Step> step) { steps_.push_back({std::move(step), std::move(touched_)}); touched_.clear(); }
+    /// The table of a unary function, made by `make` if the device does not have it yet.
+    template <typename Function>
+    std::shared_ptr<const kernels::UnaryTable> table(const std::string& key, Function make) {
+        auto& slot = tables_[key];
+        if (!slot) { slot = std::make_shared<kernels::UnaryTable>(make); }
+        return slot;
+    }
+    [[noreturn]] static void refuse(const mil::Operation& operation, const std::string& reason);
+
+    /// Evaluates with these surfaces.
+    void evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulScratch& scratch,
+                  kernels::MatmulStatistics& statistics);
+
+    std::int64_t arena_elements() const { return static_cast<std::int64_t>(arena_.size()); }
+
+  private:
+    enum class Kind : std::uint8_t { arena, input, output, constant };
+    struct Slot {
+        std::int64_t elements = 0;
+        Kind kind = Kind::arena;
+        std::string boundary;            ///< name of the input or output
+        std::size_t offset = 0;          ///< in the arena
+        std::vector<fp16> constant;
+        std::size_t first = 0, last = 0; ///< steps that touch it
+    };
+    struct Scheduled {
+        std::unique_ptr<Step> step;
+        std::vector<int> touched;
+    };
+    /// An input or output that is not fp16 or that cannot lie in its surface: converted or copied.
+    struct Transfer {
+        std::string name;
+        int slot = -1;
+    };
+
+    int make_slot(std::int64_t elements);
+    int constant_slot(const mil::Literal& literal);
+    Place place_of(const mil::Operand& operand, const mil::Type& type, const mil::Operation& operation);
+    void add_inputs(const mil::Function& function);
+    void add_operation(const mil::Operation& operation);
+    void add_outputs(const mil::Function& function);
+    void lay_out();
+
+    const mil::Package* package_;
+    Numerics numerics_;
+    UnaryTables& tables_;
+    std::map<std::string, mil::Known, std::less<>> known_;
+    std::map<std::string, Place, std::less<>> places_;
+    std::map<const mil::Literal*, int> constant_slots_;
+    std::vector<Slot> slots_;
+    std::vector<Scheduled> steps_;
+    std::vector<int> touched_;
+    std::vector<Transfer> loads_;
+    std::vector<Transfer> stores_;
+    std::vector<fp16> arena_;
+};
+
+/// Makes the steps of one operation.
+using Maker = void (*)(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments);
+
+/// The makers, by op name: one table from all families (steps_*.cc).
+const std::map<std::string_view, Maker>& makers();
+
+// One list a family.
+using Makers = std::vector<std::pair<std::string_view, Maker>>;
+Makers product_makers();      // conv, linear, matmul
+Makers elementwise_makers();  // add, mul, ..., sigmoid, pow, ...
+Makers reduction_makers();    // reduce_*, softmax
+Makers layout_makers();       // reshape, transpose, slice, concat, ...
+
+}  // namespace pome::device::emulator

@@ -1,0 +1,305 @@
+#include "train/config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <set>
+#include <toml++/toml.h>
+
+#include "base/error.h"
+
+namespace pome::train {
+namespace {
+
+constexpr std::string_view here = "train.config";
+
+/// Takes values out of a TOML table by "section.key", checks their types and remembers what was known.
+class Reader {
+  public:
+    Reader(const toml::table& table, std::string_view source) : table_(table), source_(source) {}
+
+    void read(std::string_view key, std::int64_t& value) {
+        if (const auto* node = find(key)) {
+            const auto integer = node->as_integer();
+            if (integer == nullptr) { wrong(key, "an integer"); }
+            value = integer->get();
+        }
+    }
+    void read(std::string_view key, int& value) {
+        std::int64_t wide = value;
+        read(key, wide);
+        if (wide < 0 || wide > 4096) { wrong(key, "an integer from 0 to 4096"); }
+        value = static_cast<int>(wide);
+    }
+    void read(std::string_view key, std::uint64_t& value) {
+        auto wide = static_cast<std::int64_t>(value);
+        read(key, wide);
+        if (wide < 0) { wrong(key, "an integer that is not negative"); }
+        value = static_cast<std::uint64_t>(wide);
+    }
+    void read(std::string_view key, double& value) {
+        if (const auto* node = find(key)) {
+            if (!node->is_number()) { wrong(key, "a number"); }
+            value = node->value<double>().value_or(value);
+        }
+    }
+    void read(std::string_view key, bool& value) {
+        if (const auto* node = find(key)) {
+            if (!node->is_boolean()) { wrong(key, "true or false"); }
+            value = node->value<bool>().value_or(value);
+        }
+    }
+    void read(std::string_view key, std::string& value) {
+        if (const auto* node = find(key)) {
+            if (!node->is_string()) { wrong(key, "a string"); }
+            value = node->value<std::string>().value_or(value);
+        }
+    }
+
+    void expect_all_known() const {
+        for (const auto& [section, node] : table_) {
+            const toml::table* inner = node.as_table();
+            if (inner == nullptr) {
+                fail(Code::invalid_argument, here, "{}: '{}' stands outside a section such as [model]", source_,
+                     section.str());
+            }
+            for (const auto& [key, value] : *inner) {
+                const std::string path = fmt::format("{}.{}", section.str(), key.str());
+                if (!known_.contains(path)) {
+                    fail(Code::invalid_argument, here, "{}: unknown key '{}'", source_, path);
+                }
+            }
+        }
+    }
+
+  private:
+    const toml::node* find(std::string_view key) {
+        known_.emplace(key);
+        return table_.at_path(key).node();
+    }
+    [[noreturn]] void wrong(std::string_view key, std::string_view wanted) const {
+        fail(Code::invalid_argument, here, "{}: '{}' must be {}", source_, key, wanted);
+    }
+
+    const toml::table& table_;
+    std::string source_;
+    std::set<std::string, std::less<>> known_;
+};
+
+std::string_view sigmoid_name(model::Sigmoid form) {
+    switch (form) {
+    case model::Sigmoid::native: return "native";
+    case model::Sigmoid::exponential: return "exponential";
+    case model::Sigmoid::tanh: return "tanh";
+    }
+    return "native";
+}
+
+model::Sigmoid sigmoid_from(const std::string& name) {
+    for (const auto form : {model::Sigmoid::native, model::Sigmoid::exponential, model::Sigmoid::tanh}) {
+        if (name == sigmoid_name(form)) { return form; }
+    }
+    fail(Code::invalid_argument, here, "engine.sigmoid is '{}', not native, exponential or tanh", name);
+}
+
+void read_model(Reader& r, model::ModelConfig& m) {
+    std::string name;
+    r.read("model.preset", name);
+    if (!name.empty()) { m = model::preset(name); }
+    r.read("model.kind", m.kind);
+    r.read("model.width", m.width);
+    r.read("model.hidden", m.hidden);
+    r.read("model.layers", m.layers);
+    r.read("model.heads", m.heads);
+    m.kv_heads = name.empty() ? m.heads : m.kv_heads;
+    r.read("model.kv_heads", m.kv_heads);
+    r.read("model.vocabulary", m.vocabulary);
+    r.read("model.sequence", m.sequence);
+    r.read("model.tied_head", m.tied_head);
+    r.read("model.rope_base", m.rope_base);
+    r.read("model.norm_epsilon", m.norm_epsilon);
+}
+
+void read_run(Reader& r, RunConfig& t) {
+    r.read("train.steps", t.steps);
+    r.read("train.sequence", t.sequence);
+    r.read("train.batch", t.batch);
+    r.read("train.seed", t.seed);
+    r.read("train.time_limit_minutes", t.time_limit_minutes);
+    r.read("train.report_every", t.report_every);
+    r.read("train.validate_every", t.validate_every);
+    r.read("train.validation_windows", t.validation_windows);
+    r.read("train.save_every", t.save_every);
+    r.read("train.keep_last", t.keep_last);
+    r.read("train.sample_tokens", t.sample_tokens);
+}
+
+void read_optimizer(Reader& r, OptimizerConfig& o) {
+    r.read("optimizer.learning_rate", o.learning_rate);
+    r.read("optimizer.minimum_rate", o.minimum_rate);
+    r.read("optimizer.warmup_steps", o.warmup_steps);
+    r.read("optimizer.beta1", o.beta1);
+    r.read("optimizer.beta2", o.beta2);
+    r.read("optimizer.epsilon", o.epsilon);
+    r.read("optimizer.weight_decay", o.weight_decay);
+    r.read("optimizer.clip_norm", o.clip_norm);
+}
+
+void read_engine(Reader& r, EngineConfig& e) {
+    r.read("engine.device", e.device);
+    r.read("engine.numerics", e.numerics);
+    r.read("engine.threads", e.threads);
+    r.read("engine.loss_scale", e.loss_scale.initial);
+    r.read("engine.loss_scale_maximum", e.loss_scale.maximum);
+    r.read("engine.loss_scale_patience", e.loss_scale.patience);
+    r.read("engine.product_scaling", e.product_scaling);
+    std::string sigmoid(sigmoid_name(e.sigmoid));
+    r.read("engine.sigmoid", sigmoid);
+    e.sigmoid = sigmoid_from(sigmoid);
+    r.read("engine.scale_query", e.scale_query);
+}
+
+/// "section.key=value" as a TOML line; a value that is no TOML literal is taken as a string.
+void apply_setting(toml::table& table, const std::string& setting) {
+    const auto equals = setting.find('=');
+    const auto dot = setting.find('.');
+    if (equals == std::string::npos || dot == std::string::npos || dot > equals || dot == 0 || dot + 1 == equals) {
+        fail(Code::invalid_argument, here, "--set '{}' is not of the form section.key=value", setting);
+    }
+    const std::string section = setting.substr(0, dot), key = setting.substr(dot + 1, equals - dot - 1);
+    const std::string value = setting.substr(equals + 1);
+    toml::table parsed;
+    try {
+        parsed = toml::parse(fmt::format("value = {}", value));
+    } catch (const toml::parse_error&) {
+        parsed.insert("value", value);
+    }
+    if (table[section].as_table() == nullptr) { table.insert_or_assign(section, toml::table{}); }
+    table[section].as_table()->insert_or_assign(key, *parsed.get("value"));
+}
+
+void in_range(std::string_view key, double value, double low, double high) {
+    if (!(value >= low && value <= high)) {
+        fail(Code::invalid_argument, here, "{} is {}, it must be from {} to {}", key, value, low, high);
+    }
+}
+
+bool is_power_of_two(double value) {
+    int exponent = 0;
+    return value > 0.0 && std::frexp(value, &exponent) == 0.5;
+}
+
+}  // namespace
+
+void Config::check() const {
+    model.check();
+    constexpr double many = 1e12;
+    in_range("train.steps", static_cast<double>(run.steps), 1, many);
+    in_range("train.sequence", static_cast<double>(run.sequence), 2, static_cast<double>(model.sequence));
+    in_range("train.batch", static_cast<double>(run.batch), 1, 1e6);
+    in_range("train.time_limit_minutes", run.time_limit_minutes, 0, 1e6);
+    in_range("train.report_every", static_cast<double>(run.report_every), 1, many);
+    in_range("train.validate_every", static_cast<double>(run.validate_every), 1, many);
+    in_range("train.validation_windows", static_cast<double>(run.validation_windows), 1, 1e6);
+    in_range("train.save_every", static_cast<double>(run.save_every), 1, many);
+    in_range("train.keep_last", static_cast<double>(run.keep_last), 1, 1e6);
+    in_range("train.sample_tokens", static_cast<double>(run.sample_tokens), 0, 1e6);
+    in_range("optimizer.learning_rate", optimizer.learning_rate, 0, 10);
+    in_range("optimizer.minimum_rate", optimizer.minimum_rate, 0, 1);
+    in_range("optimizer.warmup_steps", static_cast<double>(optimizer.warmup_steps), 0, many);
+    in_range("optimizer.beta1", optimizer.beta1, 0, 0.999999);
+    in_range("optimizer.beta2", optimizer.beta2, 0, 0.999999);
+    in_range("optimizer.epsilon", optimizer.epsilon, 1e-30, 1);
+    in_range("optimizer.weight_decay", optimizer.weight_decay, 0, 10);
+    in_range("optimizer.clip_norm", optimizer.clip_norm, 0, 1e9);
+    in_range("engine.loss_scale_patience", static_cast<double>(engine.loss_scale.patience), 1, many);
+    if (!is_power_of_two(engine.loss_scale.initial) || !is_power_of_two(engine.loss_scale.maximum) ||
+        engine.loss_scale.initial > engine.loss_scale.maximum) {
+        fail(Code::invalid_argument, here,
+             "engine.loss_scale {} and engine.loss_scale_maximum {} must be powers of two, the first not above the second",
+             engine.loss_scale.initial, engine.loss_scale.maximum);
+    }
+    if (engine.numerics != "exact" && engine.numerics != "fast") {
+        fail(Code::invalid_argument, here, "engine.numerics is '{}', not exact or fast", engine.numerics);
+    }
+}
+
+std::string Config::text() const {
+    const auto section = [](std::string_view name, toml::table keys) {
+        toml::table whole;
+        whole.insert(name, std::move(keys));
+        std::ostringstream out;
+        out << toml::toml_formatter(whole) << "\n\n";
+        return out.str();
+    };
+    std::string text;
+    text += section("model", toml::table{{"kind", model.kind},
+                                         {"width", model.width},
+                                         {"hidden", model.hidden},
+                                         {"layers", model.layers},
+                                         {"heads", model.heads},
+                                         {"kv_heads", model.kv_heads},
+                                         {"vocabulary", model.vocabulary},
+                                         {"sequence", model.sequence},
+                                         {"tied_head", model.tied_head},
+                                         {"rope_base", model.rope_base},
+                                         {"norm_epsilon", model.norm_epsilon}});
+    text += section("data", toml::table{{"directory", data.directory}});
+    text += section("train", toml::table{{"steps", run.steps},
+                                         {"sequence", run.sequence},
+                                         {"batch", run.batch},
+                                         {"seed", static_cast<std::int64_t>(run.seed)},
+                                         {"time_limit_minutes", run.time_limit_minutes},
+                                         {"report_every", run.report_every},
+                                         {"validate_every", run.validate_every},
+                                         {"validation_windows", run.validation_windows},
+                                         {"save_every", run.save_every},
+                                         {"keep_last", run.keep_last},
+                                         {"sample_tokens", run.sample_tokens}});
+    text += section("optimizer", toml::table{{"learning_rate", optimizer.learning_rate},
+                                             {"minimum_rate", optimizer.minimum_rate},
+                                             {"warmup_steps", optimizer.warmup_steps},
+                                             {"beta1", optimizer.beta1},
+                                             {"beta2", optimizer.beta2},
+                                             {"epsilon", optimizer.epsilon},
+                                             {"weight_decay", optimizer.weight_decay},
+                                             {"clip_norm", optimizer.clip_norm}});
+    text += section("engine", toml::table{{"device", engine.device},
+                                          {"numerics", engine.numerics},
+                                          {"threads", engine.threads},
+                                          {"loss_scale", engine.loss_scale.initial},
+                                          {"loss_scale_maximum", engine.loss_scale.maximum},
+                                          {"loss_scale_patience", engine.loss_scale.patience},
+                                          {"product_scaling", engine.product_scaling},
+                                          {"sigmoid", std::string(sigmoid_name(engine.sigmoid))},
+                                          {"scale_query", engine.scale_query}});
+    return text;
+}
+
+Config parse_config(std::string_view text, std::string_view source, const std::vector<std::string>& settings,
+                    const std::filesystem::path& base) {
+    toml::table table;
+    try {
+        table = toml::parse(text, source);
+    } catch (const toml::parse_error& error) {
+        fail(Code::invalid_argument, here, "{}:{}:{}: {}", source, error.source().begin.line,
+             error.source().begin.column, error.description());
+    }
+    for (const auto& setting : settings) { apply_setting(table, setting); }
+    Config config;
+    Reader reader(table, source);
+    read_model(reader, config.model);
+    reader.read("data.directory", config.data.directory);
+    read_run(reader, config.run);
+    read_optimizer(reader, config.optimizer);
+    read_engine(reader, config.engine);
+    reader.expect_all_known();
+    if (config.run.sequence == 0) { config.run.sequence = config.model.sequence; }
+    if (!config.data.directory.empty() && std::filesystem::path(config.data.directory).is_relative()) {
+        config.data.directory = (base / config.data.directory).lexically_normal().string();
+    }
+    config.check();
+    return config;
+}
+
+}  // namespace pome::train

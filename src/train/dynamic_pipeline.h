@@ -1,0 +1,49 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "mil/autodiff/autodiff.h"
+#include "train/pipeline.h"
+
+namespace pome::train {
+
+/// Weights as inputs: each kind of stage is compiled once and shared by all layers; every layer has its own
+/// surfaces for weights and saved activations, staged once an update. The host computes weight gradients from the
+/// fp16 values that the engine computed with.
+class DynamicPipeline final : public Pipeline {
+  public:
+    /// `training`: false compiles the forward stages only. Device, pool and architecture must outlive this.
+    /// Throws Error{compile_failed} in the device's words.
+    DynamicPipeline(const model::Architecture& architecture, device::Device& device, ThreadPool& pool,
+                    const model::Form& form, bool training);
+    ~DynamicPipeline() override;
+
+    void stage_weights(const ParameterSet& weights) override;
+    void forward(std::size_t block, const float* x, float* y) override;
+    void backward(std::size_t block, const float* dy, float* dx, ParameterSet& gradients) override;
+    bool take_overflow() override;
+
+  private:
+    struct Program;   // a stage, compiled
+    struct Layer;     // a block's surfaces
+
+    Program& program(model::StageKind kind);
+    void add_weight_gradients(std::size_t block, ParameterSet& gradients);
+
+    const model::Architecture& architecture_;
+    device::Device& device_;
+    ThreadPool& pool_;
+    model::Form form_;
+    bool training_;
+    bool overflow_ = false;
+    std::int64_t saturated_seen_ = 0;
+    std::map<model::StageKind, std::unique_ptr<Program>> programs_;
+    std::vector<std::unique_ptr<Layer>> layers_;
+    // One use at a time: shared by all layers.
+    std::map<std::string, device::Surface, std::less<>> shared_;
+};
+
+}  // namespace pome::train

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "train/pipeline.h"
+
+namespace pome::train {
+
+/// The host's half of a language model: embedding, norms, residual sums, classifier and loss, around the blocks that
+/// a pipeline runs on the engine. One sequence at a time. Activations are channel-first fp32 [C][S].
+class LanguageModel {
+  public:
+    /// All references must outlive this. `sequence` is the pipeline's.
+    LanguageModel(const model::Architecture& architecture, Pipeline& pipeline, ThreadPool& pool, std::int64_t sequence);
+
+    /// Sum over the positions of -log p(target), in nats. tokens, targets [S]; a target of -1 does not count.
+    /// Afterwards backward() may be called once.
+    double forward(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets,
+                   const ParameterSet& weights);
+
+    /// Adds the gradient of scale * (mean loss of the last forward()) to `gradients`.
+    void backward(double scale, const ParameterSet& weights, ParameterSet& gradients);
+
+    /// Logits [V] of the token after position `position` of `tokens` [S].
+    std::vector<float> next_logits(std::span<const std::int32_t> tokens, std::int64_t position,
+                                   const ParameterSet& weights);
+
+  private:
+    /// Embedding and all blocks; leaves the residual stream after the last in streams_.back().
+    void run_blocks(std::span<const std::int32_t> tokens, const ParameterSet& weights);
+    void normalize(std::size_t at, std::span<const float> gain, float* y);
+
+    const model::Architecture& architecture_;
+    Pipeline& pipeline_;
+    ThreadPool& pool_;
+    std::int64_t sequence_;
+    std::vector<std::vector<float>> streams_;    // residual stream before each block, and after the last
+    std::vector<std::vector<float>> roots_;      // 1 / rms of each of them, [S]
+    std::vector<float> normalized_;              // [C][S]
+    std::vector<float> branch_;                  // [C][S]
+    std::vector<float> logits_;                  // [S][V]; after forward() their gradient, unscaled
+    std::vector<std::int32_t> tokens_;
+    std::int64_t counted_ = 0;
+};
+
+}  // namespace pome::train

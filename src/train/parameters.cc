@@ -1,0 +1,40 @@
+#include "train/parameters.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace pome::train {
+
+ParameterSet::ParameterSet(const model::Architecture& architecture) {
+    constexpr std::size_t line = 16;
+    std::size_t offset = 0;
+    for (const auto& parameter : architecture.parameters) {
+        const auto count = static_cast<std::size_t>(parameter.elements());
+        by_name_.emplace(parameter.name, entries_.size());
+        entries_.push_back({parameter, offset, count});
+        offset += (count + line - 1) / line * line;
+    }
+    storage_.resize(offset);
+}
+
+std::size_t ParameterSet::index(std::string_view name) const {
+    const auto found = by_name_.find(name);
+    if (found == by_name_.end()) {
+        fail(Code::invalid_argument, "train.parameters", "the model has no parameter '{}'", name);
+    }
+    return found->second;
+}
+
+void ParameterSet::initialize(Random& random) {
+    for (const Entry& entry : entries_) {
+        auto values = slice(entry);
+        if (entry.parameter.deviation == 0.0) {
+            std::fill(values.begin(), values.end(), 1.0F);
+        } else {
+            for (float& value : values) { value = static_cast<float>(random.normal() * entry.parameter.deviation); }
+        }
+    }
+}
+
+}  // namespace pome::train

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "model/architecture.h"
+
+namespace pome::train {
+
+/// One fp32 array per parameter of a model, in the model's order, in one allocation. Used for weights, their
+/// gradients and the optimizer's moments.
+class ParameterSet {
+  public:
+    /// All zeros.
+    explicit ParameterSet(const model::Architecture& architecture);
+
+    std::size_t size() const { return entries_.size(); }
+    const model::Parameter& parameter(std::size_t index) const { return entries_[index].parameter; }
+    std::span<float> values(std::size_t index) { return slice(entries_[index]); }
+    std::span<const float> values(std::size_t index) const { return slice(entries_[index]); }
+    /// Index of a parameter. Throws Error{invalid_argument} for an unknown name.
+    std::size_t index(std::string_view name) const;
+    std::span<float> values(std::string_view name) { return values(index(name)); }
+    std::span<const float> values(std::string_view name) const { return values(index(name)); }
+    /// Everything in one piece; parameters start at multiples of 16 elements, the gaps hold zeros.
+    std::span<float> all() { return storage_; }
+    std::span<const float> all() const { return storage_; }
+
+    /// Sets every parameter as its model::Parameter says; the numbers depend on the seed and the order alone.
+    void initialize(Random& random);
+
+  private:
+    struct Entry {
+        model::Parameter parameter;
+        std::size_t offset = 0;
+        std::size_t count = 0;
+    };
+    std::span<float> slice(const Entry& entry) { return std::span(storage_).subspan(entry.offset, entry.count); }
+    std::span<const float> slice(const Entry& entry) const {
+        return std::span(storage_).subspan(entry.offset, entry.count);
+    }
+
+    std::vector<Entry> entries_;
+    std::map<std::string, std::size_t, std::less<>> by_name_;
+    std::vector<float> storage_;
+};
+
+}  // namespace pome::train
