@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/fp16.h"
+#include "base/numerics.h"
+#include "base/thread_pool.h"
+
+namespace pome::kernels {
+
+/// A matrix of fp16: element (r, c) at data[r * row_stride + c * column_stride].
+struct Matrix {
+    const fp16* data;
+    std::int64_t rows, columns, row_stride, column_stride;
+};
+
+/// y[m, n] = bias[m] + sum_k a[m, k] b[k, n]; row r of y starts at y + r * y_row_stride, its columns are contiguous.
+/// y overlaps neither a nor b. `bias` may be null.
+struct MatmulJob {
+    Matrix a;
+    Matrix b;
+    fp16* y;
+    std::int64_t y_row_stride;
+    const float* bias;
+};
+
+struct MatmulStatistics {
+    std::int64_t saturated = 0;    ///< results that became infinite
+    std::int64_t slow_blocks = 0;  ///< blocks whose bounds failed, done product by product
+};
+
+/// Packing memory, kept between calls. One user at a time.
+class MatmulScratch {
+  public:
+    /// At least `count` floats, 64-byte aligned; contents are undefined.
+    float* reserve(std::size_t count);
+
+  private:
+    std::vector<float> memory_;
+};
+
+/// Many products by the engine's fixed-point rules, equal to reference/chip/multiply_accumulate in every bit for any
+/// input. Threads share the jobs. Rules other than the usual (16 fraction bits, ties away, limit 2^15) are done
+/// product by product, slowly.
+void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccumulate& rules, ThreadPool& pool,
+                  MatmulScratch& scratch, MatmulStatistics* statistics);
+
+/// The same products with exact fp32 operands, fp32 FMA sums with k ascending, rounded to nearest even. IEEE infinities and NaN.
+void matmul_fast(std::span<const MatmulJob> jobs, ThreadPool& pool, MatmulScratch& scratch);
+
+}  // namespace pome::kernels

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/fp16.h"
+#include "base/numerics.h"
+
+namespace pome::reference::chip {
+
+/// What happened to the products of one sum.
+struct ProductCounters {
+    std::int64_t dropped = 0;    ///< left out by the rule on exponents
+    std::int64_t vanished = 0;   ///< not zero, rounded to zero
+    std::int64_t saturated = 0;  ///< results that became infinite
+};
+
+/// An exponent-31 operand is an ordinary number on the multiply-accumulate path: infinity is 2^16, 0x7FFF is 131008.
+double decode(fp16 value);
+
+/// One output of conv, matmul or linear: bias + sum_k x[k] w[k], by the engine's rules (base/numerics.h). x and w have
+/// equal length. The scalar model that every kernel must equal bit for bit.
+/// Source: the fixed-point rule replays a published M4 Max run digit for digit; sums run with k ascending.
+fp16 multiply_accumulate(std::span<const fp16> x, std::span<const fp16> w, float bias,
+                         const Numerics::MultiplyAccumulate& rules, ProductCounters* counters = nullptr);
+
+}  // namespace pome::reference::chip
