@@ -62,7 +62,7 @@ class PermuteStep final : public Step {
 
     void run(Run& run) const override {
         kernels::permute(run.slots[static_cast<std::size_t>(source_)], run.slots[static_cast<std::size_t>(target_)], sizes_,
-                         perm_, sizeof(fp16));
+                         perm_);
     }
 
   private:

@@ -121,7 +121,7 @@ class SwapLastStep final : public Step {
 
     void run(Run& run) const override {
         kernels::permute(run.slots[static_cast<std::size_t>(x_)], run.slots[static_cast<std::size_t>(result_)],
-                         {outer_, rows_, columns_}, {0, 2, 1}, sizeof(fp16));
+                         {outer_, rows_, columns_}, {0, 2, 1});
     }
 
   private:

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/fp16.h"
+#include "base/numerics.h"
+
+namespace pome::kernels {
+
+// Reductions of x [outer, count, inner] over the middle axis into y [outer, inner], equal to reference/chip/reduction
+// (sums) and reference/chip/elementwise (maximum, minimum) in every bit. count >= 1; no overlap.
+
+void reduce_sum(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
+                const Numerics::Reduction& rules);
+/// The sum times 1/count in fp32, rounded once.
+void reduce_mean(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
+                 const Numerics::Reduction& rules);
+void reduce_max(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
+                const Numerics::Elementwise& rules);
+void reduce_min(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
+                const Numerics::Elementwise& rules);
+
+}  // namespace pome::kernels

@@ -1,0 +1,15 @@
+#include "kernels/unary.h"
+
+namespace pome::kernels {
+
+UnaryTable::UnaryTable(const std::function<fp16(fp16)>& function) : results_(65536) {
+    for (std::uint32_t bits = 0; bits < results_.size(); ++bits) {
+        results_[bits] = function(fp16{static_cast<std::uint16_t>(bits)});
+    }
+}
+
+void UnaryTable::apply(const fp16* x, fp16* out, std::int64_t count) const {
+    for (std::int64_t i = 0; i < count; ++i) { out[i] = results_[x[i].bits]; }
+}
+
+}  // namespace pome::kernels
