@@ -1,0 +1,94 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/thread_pool.h"
+#include "train/config.h"
+#include "train/dataset.h"
+#include "train/evaluate.h"
+#include "train/language_model.h"
+#include "train/schedule.h"
+
+namespace pome::train {
+
+/// One line of a run's metrics.
+struct Report {
+    std::int64_t step = 0;             ///< updates tried so far
+    double train_loss = 0.0;           ///< mean over the updates since the last report
+    double validation_loss = 0.0;      ///< the newest one; NaN before the first
+    double learning_rate = 0.0;
+    double gradient_norm = 0.0;        ///< before clipping, of the newest update; NaN when it was skipped
+    double loss_scale = 1.0;
+    std::int64_t skipped = 0;          ///< updates lost to overflow in the whole run
+    double milliseconds = 0.0;         ///< mean per update, and its parts
+    double device_ms = 0.0, host_ms = 0.0, io_ms = 0.0;
+    double tokens_per_second = 0.0;
+};
+
+/// How a run ended.
+enum class Outcome : std::uint8_t { finished, time_limit, interrupted };
+
+/// Trains a language model: a run directory holds the resolved config, metrics as JSON lines and checkpoints, and resumes
+/// exactly.
+class Trainer {
+  public:
+    /// A new run in `directory`, which must not hold one. Throws Error{io, invalid_argument}.
+    static std::unique_ptr<Trainer> create(const Config& config, const std::filesystem::path& directory,
+                                           device::Device& device, ThreadPool& pool);
+    /// Continues from the newest sound checkpoint. The config is the run directory's own: read it with run_config().
+    static std::unique_ptr<Trainer> resume(const std::filesystem::path& directory, device::Device& device, ThreadPool& pool);
+    ~Trainer();
+
+    /// Trains to the end, the time limit or until `stop` becomes true; saves in each case. Calls `report` every report_every
+    /// updates. Throws Error{diverged} when updates overflow again and again.
+    Outcome run(const std::function<void(const Report&)>& report, const std::atomic<bool>& stop);
+
+    const model::Architecture& architecture() const { return architecture_; }
+    const ParameterSet& weights() const { return weights_; }
+    const Config& config() const { return config_; }
+    std::int64_t step() const { return step_; }
+    std::int64_t training_tokens() const { return data_.tokens(); }
+    Evaluation validate();
+
+  private:
+    Trainer(const Config& config, std::filesystem::path directory, device::Device& device, ThreadPool& pool);
+
+    struct Update {
+        double loss = 0.0;
+        double gradient_norm = 0.0;
+    };
+    Update update();
+    void save(const std::string& name);
+    void save_newest();
+    void load(const std::filesystem::path& checkpoint);
+    void log(const Report& report);
+
+    Config config_;
+    std::filesystem::path directory_;
+    ThreadPool& pool_;
+    model::Architecture architecture_;
+    ParameterSet weights_, gradients_, m_, v_;
+    TokenDataset data_, validation_;
+    WindowSampler sampler_;
+    std::unique_ptr<Pipeline> pipeline_;
+    std::unique_ptr<LanguageModel> language_model_;
+    LossScale loss_scale_;
+    std::int64_t step_ = 0;        ///< updates tried
+    std::int64_t updates_ = 0;     ///< updates made
+    std::int64_t skipped_in_a_row_ = 0;
+    double best_validation_;
+    double last_validation_;
+};
+
+/// The config that a run directory keeps.
+Config run_config(const std::filesystem::path& directory);
+
+/// The form in which a config wants stages written.
+model::Form stage_form(const EngineConfig& engine, std::int64_t sequence);
+
+}  // namespace pome::train
