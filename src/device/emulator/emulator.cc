@@ -8,7 +8,7 @@ namespace {
 class EmulatorExecutable final : public Executable {
   public:
     EmulatorExecutable(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
-                       UnaryTables& tables, ThreadPool& pool)
+                       Tables& tables, ThreadPool& pool)
         : Executable(function.parameters, output_types(function)),
           plan_(package, function, numerics, tables),
           pool_(pool) {}
@@ -43,7 +43,7 @@ class Emulator final : public Device {
     Profile profile_;
     Mode mode_;
     ThreadPool& pool_;
-    UnaryTables tables_;
+    Tables tables_;
 };
 
 }  // namespace

@@ -39,7 +39,7 @@ void Plan::refuse(const mil::Operation& operation, const std::string& reason) {
     fail(Code::compile_failed, here, "{}: {} {}", operation.op, reason, mil::where(operation));
 }
 
-Plan::Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, UnaryTables& tables)
+Plan::Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, Tables& tables)
     : package_(&package), numerics_(numerics), tables_(tables) {
     add_inputs(function);
     for (const auto& operation : function.operations) { add_operation(operation); }

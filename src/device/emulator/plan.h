@@ -10,13 +10,17 @@
 #include "base/thread_pool.h"
 #include "device/device.h"
 #include "kernels/matmul.h"
+#include "kernels/softmax.h"
 #include "kernels/unary.h"
 #include "mil/schema.h"
 
 namespace pome::device::emulator {
 
-/// Unary functions as tables of all 65,536 results, made once a device.
-using UnaryTables = std::map<std::string, std::shared_ptr<const kernels::UnaryTable>>;
+/// Functions of one fp16 value as tables of all 65,536 results, made once a device.
+struct Tables {
+    std::map<std::string, std::shared_ptr<const kernels::UnaryTable>> unary;
+    std::shared_ptr<const kernels::SoftmaxTables> softmax;
+};
 
 /// What an evaluation works with.
 struct Run {
@@ -44,7 +48,7 @@ struct Place {
 class Plan {
   public:
     /// Throws Error{compile_failed} naming the operation that the emulator cannot evaluate.
-    Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, UnaryTables& tables);
+    Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, Tables& tables);
 
     // For the makers of steps (one family of ops a file).
     const Numerics& numerics() const { return numerics_; }
@@ -64,10 +68,12 @@ class Plan {
     /// The table of a unary function, made by `make` if the device does not have it yet.
     template <typename Function>
     std::shared_ptr<const kernels::UnaryTable> table(const std::string& key, Function make) {
-        auto& slot = tables_[key];
+        auto& slot = tables_.unary[key];
         if (!slot) { slot = std::make_shared<kernels::UnaryTable>(make); }
         return slot;
     }
+    /// The functions inside softmax.
+    std::shared_ptr<const kernels::SoftmaxTables> softmax_tables();
     [[noreturn]] static void refuse(const mil::Operation& operation, const std::string& reason);
 
     /// Evaluates with these surfaces.
@@ -106,7 +112,7 @@ class Plan {
 
     const mil::Package* package_;
     Numerics numerics_;
-    UnaryTables& tables_;
+    Tables& tables_;
     std::map<std::string, mil::Known, std::less<>> known_;
     std::map<std::string, Place, std::less<>> places_;
     std::map<const mil::Literal*, int> constant_slots_;

@@ -2,13 +2,11 @@
 #include <algorithm>
 
 #include "device/emulator/plan.h"
-#include "kernels/elementwise.h"
 #include "kernels/layout.h"
 #include "kernels/reduction.h"
 #include "kernels/softmax.h"
 #include "reference/chip/elementwise.h"
 #include "reference/chip/softmax.h"
-#include "reference/chip/tables.h"
 
 namespace pome::device::emulator {
 namespace {
@@ -154,6 +152,16 @@ void make_softmax(Plan& plan, const mil::Operation& operation, const mil::Argume
 }
 
 }  // namespace
+
+std::shared_ptr<const kernels::SoftmaxTables> Plan::softmax_tables() {
+    if (!tables_.softmax) {
+        const Numerics& numerics = numerics_;
+        tables_.softmax = std::make_shared<kernels::SoftmaxTables>(kernels::SoftmaxTables{
+            kernels::UnaryTable([&](fp16 x) { return chip::softmax_exp(x, numerics); }),
+            kernels::UnaryTable([&](fp16 x) { return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise); })});
+    }
+    return tables_.softmax;
+}
 
 Makers reduction_makers() {
     return {{"reduce_sum", make_reduce<Kind::sum>},
