@@ -1,4 +1,5 @@
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -34,7 +35,7 @@ void generate(const GenerateCommand& options) {
     };
     for (std::size_t i = 1; i < prompt.size(); ++i) { print(prompt[i]); }
     generator.run(prompt, options.generate, print);
-    fmt::print("\n");
+    if (isatty(STDOUT_FILENO) != 0) { fmt::print("\n"); }  // the text alone goes to files and pipes
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ std::string Builder::unique(std::string_view hint) {
     do {
         name = count == 0 ? std::string(hint) : fmt::format("{}_{}", hint, count);
         ++count;
-    } while (known_.contains(name));
+    } while (known_.contains(name) || reserved_.contains(name));
     return name;
 }
 
@@ -224,6 +224,7 @@ void Builder::copy(const Operation& operation, std::map<std::string, Value, std:
 Function Builder::take() {
     known_.clear();
     counters_.clear();
+    reserved_.clear();
     shared_constants_.clear();
     literals_.clear();
     return std::exchange(function_, Function{});

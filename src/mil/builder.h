@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,8 @@ class Builder {
 
     /// Declares an input. Inputs keep the order of declaration.
     Value input(std::string name, Type type);
+    /// Keeps a name free for a later input() or rename().
+    void reserve(std::string name) { reserved_.insert(std::move(name)); }
     /// Names the function's outputs, in order; a value may be given a new name through rename().
     void output(const Value& value);
     /// Gives a value another (unique) name; handles to it keep working through the returned one only.
@@ -94,6 +97,7 @@ class Builder {
     Function function_;
     std::map<std::string, Known, std::less<>> known_;
     std::map<std::string, int, std::less<>> counters_;
+    std::set<std::string, std::less<>> reserved_;
     std::map<std::string, Value> shared_constants_;
     std::vector<std::shared_ptr<const Literal>> literals_;   ///< what known_ points to
 };

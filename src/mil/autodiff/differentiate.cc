@@ -30,6 +30,11 @@ class Differentiator {
                 producer_[result.name] = &operation;
             }
         }
+        // Forward values may become inputs of the backward function at any time, under their own names.
+        for (const auto& [name, known] : known_) {
+            backward_.reserve(name);
+            backward_.reserve("d_" + name);
+        }
         active_.insert(options.with_respect_to.begin(), options.with_respect_to.end());
         for (const auto& wanted : options.with_respect_to) {
             if (!is_parameter(wanted)) { fail(Code::invalid_argument, here, "'{}' is no parameter of '{}'", wanted, function.name); }
