@@ -59,11 +59,11 @@ void train_step(const BenchCommand& options) {
         pipeline.times() = {};
         const auto start = std::chrono::steady_clock::now();
         std::fill(gradients.all().begin(), gradients.all().end(), 0.0F);
-        constexpr double scale = 16384.0;
+        constexpr double scale = 1024.0;
         loss = language_model.forward(tokens, targets, weights) / static_cast<double>(options.sequence);
         language_model.backward(scale, weights, gradients);
         const double norm = std::sqrt(kernels::sum_of_squares(gradients.all(), pool)) / scale;
-        kernels::AdamW rule{3e-4F, 0.9F, 0.95F, 1e-8F, 0.1F, static_cast<float>(std::min(1.0, 1.0 / norm) / scale), step + 1};
+        kernels::AdamW rule{3e-5F, 0.9F, 0.95F, 1e-8F, 0.1F, static_cast<float>(std::min(1.0, 1.0 / norm) / scale), step + 1};
         for (std::size_t i = 0; i < weights.size(); ++i) {
             kernels::adamw(rule, gradients.values(i), weights.values(i), m.values(i), v.values(i), pool);
         }

@@ -42,9 +42,9 @@ struct RunConfig {
 
 /// Dynamic loss scaling: gradients are multiplied by `scale` on their way through the engine.
 struct LossScaleConfig {
-    double initial = 16384.0;          ///< a power of two
-    double maximum = 16777216.0;
-    std::int64_t patience = 200;       ///< updates without overflow before the scale doubles
+    double initial = 1024.0;           ///< a power of two
+    double maximum = 65536.0;
+    std::int64_t patience = 2000;      ///< updates without overflow before the scale doubles
 };
 
 struct EngineConfig {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "kernels/convert.h"
 #include "kernels/gemm.h"
@@ -40,9 +41,12 @@ void load(const Surface& surface, float* values, ThreadPool& pool) {
 
 bool has_infinity(const float* values, std::int64_t count) {
     // A sum of magnitudes is infinite or NaN exactly when one of them is, fp16 values being far from FLT_MAX.
-    float sum = 0.0F;
-    for (std::int64_t i = 0; i < count; ++i) { sum += std::fabs(values[i]); }
-    return !std::isfinite(sum);
+    float sums[16] = {};  // independent chains that the compiler can run as vectors
+    for (std::int64_t i = 0; i + 16 <= count; i += 16) {
+        for (int lane = 0; lane < 16; ++lane) { sums[lane] += std::fabs(values[i + lane]); }
+    }
+    for (std::int64_t i = count / 16 * 16; i < count; ++i) { sums[0] += std::fabs(values[i]); }
+    return !std::all_of(std::begin(sums), std::end(sums), [](float sum) { return std::isfinite(sum); });
 }
 
 }  // namespace
@@ -187,10 +191,11 @@ void DynamicPipeline::backward(std::size_t block, const float* dy, float* dx, Pa
 void DynamicPipeline::add_weight_gradients(std::size_t block, ParameterSet& gradients) {
     Layer& layer = *layers_[block];
     const Program& used = *layer.program;
-    std::map<std::string, std::vector<float>, std::less<>> floats;
+    std::set<std::string, std::less<>> loaded;
     const auto operand = [&](const std::string& name) -> const float* {
-        const auto [entry, made] = floats.try_emplace(name);
-        if (made) {
+        // Memory is kept from layer to layer: fresh pages cost more than the conversion.
+        std::vector<float>& values = operands_[fmt::format("{}.{}", used.stage.name, name)];
+        if (loaded.insert(name).second) {
             const Stopwatch watch(times().io);
             const Surface* surface = nullptr;
             if (const auto out = layer.backward.outputs.find(name); out != layer.backward.outputs.end()) {
@@ -200,11 +205,11 @@ void DynamicPipeline::add_weight_gradients(std::size_t block, ParameterSet& grad
             } else {
                 surface = &shared_.find(name)->second;
             }
-            entry->second.resize(static_cast<std::size_t>(surface->elements()));
-            load(*surface, entry->second.data(), pool_);
-            overflow_ = overflow_ || has_infinity(entry->second.data(), surface->elements());
+            values.resize(static_cast<std::size_t>(surface->elements()));
+            load(*surface, values.data(), pool_);
+            overflow_ = overflow_ || has_infinity(values.data(), surface->elements());
         }
-        return entry->second.data();
+        return values.data();
     };
     for (const auto& product : used.parts.host_gradients) {
         const auto& names = used.stage.weights;

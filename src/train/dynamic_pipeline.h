@@ -42,6 +42,7 @@ class DynamicPipeline final : public Pipeline {
     std::int64_t saturated_seen_ = 0;
     std::map<model::StageKind, std::unique_ptr<Program>> programs_;
     std::vector<std::unique_ptr<Layer>> layers_;
+    std::map<std::string, std::vector<float>, std::less<>> operands_;   // of weight gradients, by stage and value
     // One use at a time: shared by all layers.
     std::map<std::string, device::Surface, std::less<>> shared_;
 };

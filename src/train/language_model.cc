@@ -71,8 +71,10 @@ double LanguageModel::forward(std::span<const std::int32_t> tokens, std::span<co
 
 void LanguageModel::backward(double scale, const ParameterSet& weights, ParameterSet& gradients) {
     const std::int64_t width = architecture_.config.width, vocabulary = architecture_.config.vocabulary;
-    std::vector<float> dx(branch_.size());
-    std::vector<float> dy(branch_.size());
+    auto& dx = dx_;
+    auto& dy = dy_;
+    dx.resize(branch_.size());
+    dy.resize(branch_.size());
     {
         const Stopwatch watch(pipeline_.times().host);
         const auto factor = static_cast<float>(scale);

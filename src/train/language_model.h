@@ -41,6 +41,7 @@ class LanguageModel {
     std::vector<std::vector<float>> roots_;      // 1 / rms of each of them, [S]
     std::vector<float> normalized_;              // [C][S]
     std::vector<float> branch_;                  // [C][S]
+    std::vector<float> dx_, dy_;                 // [C][S], of backward()
     std::vector<float> logits_;                  // [S][V]; after forward() their gradient, unscaled
     std::vector<std::int32_t> tokens_;
     std::int64_t counted_ = 0;
