@@ -42,8 +42,7 @@ HWY_INLINE V combine(D d, V x, V y) {
     if constexpr (away) {
         result = round_away(d, result);
     } else {
-        const hn::Rebind<hwy::float16_t, D> dh;
-        result = hn::PromoteTo(d, hn::DemoteTo(dh, result));
+        result = widen_bits(d, narrow_bits(d, result));
     }
     return coerce ? hn::Add(result, zero) : result;
 }

@@ -12,6 +12,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/matmul_call.h"
+#include "kernels/rounding-inl.h"
 
 #ifndef POME_UNROLL
 #if defined(__clang__)
@@ -38,7 +39,6 @@ inline std::int64_t padded(std::int64_t inner) { return (inner + 15) / 16 * 16; 
 /// Converts 16-bit floats `stride` apart to floats.
 inline void widen(const fp16* from, std::int64_t stride, std::int64_t count, float* to) {
     const hn::ScalableTag<float> d;
-    const hn::Rebind<hwy::float16_t, decltype(d)> dh;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     fp16 gathered[64] = {};
     std::int64_t i = 0;
@@ -48,12 +48,12 @@ inline void widen(const fp16* from, std::int64_t stride, std::int64_t count, flo
             for (std::int64_t j = 0; j < lanes; ++j) { gathered[j] = from[(i + j) * stride]; }
             source = gathered;
         }
-        hn::StoreU(hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(source))), d, to + i);
+        hn::StoreU(load_halves(d, source), d, to + i);
     }
     if (i < count) {  // the rest through a whole vector
         float rest[64];
         for (std::int64_t j = i; j < count; ++j) { gathered[j - i] = from[j * stride]; }
-        hn::StoreU(hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(gathered))), d, rest);
+        hn::StoreU(load_halves(d, gathered), d, rest);
         std::copy_n(rest, count - i, to + i);
     }
 }

@@ -149,8 +149,7 @@ struct ExactKernel {
         const auto over = hn::Ge(scaled, hn::Set(d, 32768.0F));
         const auto limited = hn::IfThenElse(over, hn::Set(d, 1e30F), scaled);  // becomes infinity
         const auto sign = hn::And(hn::BitCast(d, sum), hn::BitCast(d, hn::Set(di, static_cast<std::int32_t>(0x80000000U))));
-        const hn::Rebind<hwy::float16_t, decltype(d)> dh;
-        hn::StoreU(hn::DemoteTo(dh, hn::Or(limited, sign)), dh, reinterpret_cast<hwy::float16_t*>(out));
+        store_halves(d, hn::Or(limited, sign), out);
         return static_cast<std::int64_t>(hn::CountTrue(d, over));
     }
 

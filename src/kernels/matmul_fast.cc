@@ -38,11 +38,10 @@ struct FastKernel {
                 sums[r][1] = hn::MulAdd(factor, b1, sums[r][1]);
             }
         }
-        const hn::Rebind<hwy::float16_t, decltype(d)> dh;
         POME_UNROLL
         for (int r = 0; r < block_rows; ++r) {
-            hn::StoreU(hn::DemoteTo(dh, sums[r][0]), dh, reinterpret_cast<hwy::float16_t*>(out + r * 2 * lanes));
-            hn::StoreU(hn::DemoteTo(dh, sums[r][1]), dh, reinterpret_cast<hwy::float16_t*>(out + r * 2 * lanes + lanes));
+            store_halves(d, sums[r][0], out + r * 2 * lanes);
+            store_halves(d, sums[r][1], out + r * 2 * lanes + lanes);
         }
     }
 

@@ -61,7 +61,6 @@ void add_tile(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_
 double row_sum(const fp16* x, std::int64_t count, int bits) {
     const hn::ScalableTag<float> d;
     const hn::Rebind<std::uint16_t, decltype(d)> du16;
-    const hn::Rebind<hwy::float16_t, decltype(d)> dh;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     float parts[max_lanes];
     double sum = 0.0;
@@ -70,7 +69,7 @@ double row_sum(const fp16* x, std::int64_t count, int bits) {
         hn::Vec<decltype(du16)> v[4];
         hn::LoadInterleaved4(du16, reinterpret_cast<const std::uint16_t*>(x + i), v[0], v[1], v[2], v[3]);
         const auto get = [&](int lane) {
-            const auto value = hn::PromoteTo(d, hn::BitCast(dh, v[lane]));
+            const auto value = widen_bits(d, v[lane]);
             return hn::IfThenElse(hn::IsNaN(value), hn::Inf(d), value);
         };
         auto part = get(0);

@@ -31,17 +31,67 @@ HWY_INLINE V round_away(D d, V v) {
     return hn::CopySign(rounded, v);
 }
 
+// F16C and NEON convert in hardware; Highway's replacements elsewhere neither round nor know infinities, so those targets
+// get their own.
+#undef POME_SOFTWARE_HALVES
+#if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+#define POME_SOFTWARE_HALVES 1
+#else
+#define POME_SOFTWARE_HALVES 0
+#endif
+
+/// fp16 bits as floats, exact.
+template <class D, class VU16>
+HWY_INLINE hn::Vec<D> widen_bits(D d, VU16 bits) {
+#if POME_SOFTWARE_HALVES
+    const hn::RebindToUnsigned<D> du;
+    const auto wide = hn::PromoteTo(du, bits);
+    const auto magnitude = hn::And(wide, hn::Set(du, 0x7FFFU)), sign = hn::ShiftLeft<16>(hn::And(wide, hn::Set(du, 0x8000U)));
+    const auto shifted = hn::ShiftLeft<13>(magnitude);
+    // The product moves the exponent's bias and normalises subnormals at once.
+    const auto finite = hn::BitCast(du, hn::Mul(hn::BitCast(d, shifted), hn::Set(d, 0x1p112F)));
+    const auto special = hn::Or(shifted, hn::Set(du, 0x7F800000U));
+    return hn::BitCast(d, hn::Or(sign, hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7BFFU)), special, finite)));
+#else
+    const hn::Rebind<hwy::float16_t, D> dh;
+    return hn::PromoteTo(d, hn::BitCast(dh, bits));
+#endif
+}
+
+/// Floats as fp16 bits, rounded to nearest even (exact for values that are fp16 values).
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> narrow_bits(D d, V v) {
+    const hn::Rebind<std::uint16_t, D> du16;
+#if POME_SOFTWARE_HALVES
+    const hn::RebindToUnsigned<D> du;
+    const hn::RebindToSigned<D> di;
+    const auto bits = hn::BitCast(du, v), magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFU));
+    const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1U));
+    const auto normal = hn::Sub(hn::ShiftRight<13>(hn::Add(hn::Add(magnitude, hn::Set(du, 0xFFFU)), odd)), hn::Set(du, 112U << 10));
+    const auto small = hn::BitCast(du, hn::NearestInt(hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p24F))));
+    auto half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(du, 113U << 23)), small, normal);
+    half = hn::Min(half, hn::Set(du, 0x7C00U));
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x477FEFFFU)), hn::Set(du, 0x7C00U), half);   // from 65520 on
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7F800000U)), hn::Set(du, 0x7E00U), half);   // NaN
+    half = hn::Or(half, hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000U)));
+    return hn::DemoteTo(du16, hn::BitCast(di, half));
+#else
+    const hn::Rebind<hwy::float16_t, D> dh;
+    return hn::BitCast(du16, hn::DemoteTo(dh, v));
+#endif
+}
+
 template <class D>
 HWY_INLINE hn::Vec<D> load_halves(D d, const fp16* from) {
-    const hn::Rebind<hwy::float16_t, D> dh;
-    return hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(from)));
+    const hn::Rebind<std::uint16_t, D> du16;
+    return widen_bits(d, hn::LoadU(du16, reinterpret_cast<const std::uint16_t*>(from)));
 }
 
 /// Stores values that already are fp16 values, or rounds to nearest even.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE void store_halves(D, V v, fp16* to) {
-    const hn::Rebind<hwy::float16_t, D> dh;
-    hn::StoreU(hn::DemoteTo(dh, v), dh, reinterpret_cast<hwy::float16_t*>(to));
+HWY_INLINE void store_halves(D d, V v, fp16* to) {
+    const hn::Rebind<std::uint16_t, D> du16;
+    hn::StoreU(narrow_bits(d, v), du16, reinterpret_cast<std::uint16_t*>(to));
 }
 
 /// No vector has more floats.

@@ -40,15 +40,14 @@ float largest_of(const fp16* x, std::int64_t count, bool coerce) {
 void sums_of_four(const fp16* x, std::int64_t count, float* sums) {
     const hn::ScalableTag<float> d;
     const hn::Rebind<std::uint16_t, decltype(d)> du16;
-    const hn::Rebind<hwy::float16_t, decltype(d)> dh;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     std::int64_t i = 0;
     for (; i + 4 * lanes <= count; i += 4 * lanes) {
         hn::Vec<decltype(du16)> v[4];
         hn::LoadInterleaved4(du16, reinterpret_cast<const std::uint16_t*>(x + i), v[0], v[1], v[2], v[3]);
-        auto sum = hn::PromoteTo(d, hn::BitCast(dh, v[0]));
+        auto sum = widen_bits(d, v[0]);
         for (int lane = 1; lane < 4; ++lane) {
-            sum = combine<Binary::add, true, true>(d, sum, hn::PromoteTo(d, hn::BitCast(dh, v[lane])));
+            sum = combine<Binary::add, true, true>(d, sum, widen_bits(d, v[lane]));
         }
         hn::StoreU(sum, d, sums + i / 4);
     }

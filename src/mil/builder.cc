@@ -234,7 +234,9 @@ Program make_program(Function function, Dialect dialect) {
     Program program;
     program.dialect = dialect;
     program.version = dialect == Dialect::terse ? "1.3" : "1.0";
-    const Type pair{Type::Kind::dictionary, DType::string, {}, {Type::scalar(DType::string), Type::scalar(DType::string)}, 0};
+    Type pair;
+    pair.kind = Type::Kind::dictionary;
+    pair.items = {Type::scalar(DType::string), Type::scalar(DType::string)};
     Literal::Entries entries;
     const auto add = [&](const char* key, const char* value) { entries.emplace_back(Literal::text(key), Literal::text(value)); };
     if (dialect == Dialect::terse) { add("coremlc-component-MIL", "3510.2.1"); }

@@ -313,7 +313,13 @@ void Differentiator::finish_names(Differentiated& result) {
         backward_.output(named);
         return renamed[value] = named.name;
     };
-    for (const auto& [value, wanted] : wanted_outputs_) { final_name(value, wanted); }
+    for (const auto& [value, wanted] : wanted_outputs_) {
+        const std::string named = final_name(value, wanted);
+        if (named != wanted) {  // two gradients are one value: each output has a name of its own
+            const Value copy = backward_.unary("identity", {named, *backward_.function().find_type(named)});
+            backward_.output(backward_.rename(copy, wanted));
+        }
+    }
     for (auto& pending : host_) {
         const std::string owner = source(renamed.contains(pending.left_value) ? renamed[pending.left_value] : pending.left_value);
         pending.gradient.left = parameter_of_backward(owner) != nullptr ? owner : final_name(owner, pending.wanted_name);

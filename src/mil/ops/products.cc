@@ -27,32 +27,40 @@ std::vector<Type> infer_matmul(const Arguments& in) {
 }
 
 struct Window {
-    Shape shape;                        // of the result
-    std::int64_t pad_top = 0, pad_left = 0;
+    Shape shape;                                        // of the result
+    std::vector<std::int64_t> strides, dilations, before;  // one a spatial axis
 };
 
+/// Constant `name`, or `count` times `value` when it is absent.
+std::vector<std::int64_t> spatial(const Arguments& in, std::string_view name, std::size_t count, std::int64_t value) {
+    if (!in.has(name)) { return std::vector<std::int64_t>(count, value); }
+    auto values = in.integers(name);
+    if (values.size() != count) { in.fail("{} must have {} entries, it has {}", name, count, values.size()); }
+    return values;
+}
+
 Window conv_window(const Arguments& in, const Shape& x, const Shape& weight) {
-    const auto strides = in.integers("strides"), dilations = in.integers("dilations"), pad = in.integers("pad");
-    if (strides.size() != 2 || dilations.size() != 2 || pad.size() != 4) {
-        in.fail("strides, dilations and pad must have 2, 2 and 4 entries, they have {}, {} and {}", strides.size(),
-                dilations.size(), pad.size());
-    }
+    const auto axes = static_cast<std::size_t>(x.rank() - 2);
+    Window window;
+    window.strides = spatial(in, "strides", axes, 1);
+    window.dilations = spatial(in, "dilations", axes, 1);
+    const auto pad = spatial(in, "pad", 2 * axes, 0);
     const std::string& type = in.text("pad_type");
     if (type != "valid" && type != "same" && type != "same_lower" && type != "custom") {
         in.fail("pad_type '{}' is not valid, same, same_lower or custom", type);
     }
-    Window window;
     std::vector<std::int64_t> sizes{x[0], weight[0]};
-    for (std::size_t i = 0; i < 2; ++i) {
+    for (std::size_t i = 0; i < axes; ++i) {
         const int axis = static_cast<int>(i) + 2;
-        if (strides[i] < 1 || dilations[i] < 1 || pad[2 * i] < 0 || pad[2 * i + 1] < 0) {
+        const std::int64_t stride = window.strides[i], dilation = window.dilations[i];
+        if (stride < 1 || dilation < 1 || pad[2 * i] < 0 || pad[2 * i + 1] < 0) {
             in.fail("strides and dilations must be at least 1, pad at least 0");
         }
-        const std::int64_t extent = (weight[axis] - 1) * dilations[i] + 1;
+        const std::int64_t extent = (weight[axis] - 1) * dilation + 1;
         std::int64_t before = 0, out = 0;
         if (type == "same" || type == "same_lower") {
-            out = (x[axis] + strides[i] - 1) / strides[i];
-            const std::int64_t total = std::max<std::int64_t>(0, (out - 1) * strides[i] + extent - x[axis]);
+            out = (x[axis] + stride - 1) / stride;
+            const std::int64_t total = std::max<std::int64_t>(0, (out - 1) * stride + extent - x[axis]);
             before = type == "same" ? total / 2 : total - total / 2;
         } else {
             const bool custom = type == "custom";
@@ -61,9 +69,9 @@ Window conv_window(const Arguments& in, const Shape& x, const Shape& weight) {
             if (padded < extent) {
                 in.fail("the kernel spans {} positions of x {}, which has {} with padding", extent, x.text(), padded);
             }
-            out = (padded - extent) / strides[i] + 1;
+            out = (padded - extent) / stride + 1;
         }
-        (i == 0 ? window.pad_top : window.pad_left) = before;
+        window.before.push_back(before);
         sizes.push_back(out);
     }
     window.shape = Shape(sizes);
@@ -72,8 +80,8 @@ Window conv_window(const Arguments& in, const Shape& x, const Shape& weight) {
 
 std::vector<Type> infer_conv(const Arguments& in) {
     const Type &x = in.type("x"), &weight = in.type("weight");
-    if (x.shape.rank() != 4 || weight.shape.rank() != 4) {
-        in.fail("x {} and weight {} must have rank 4", x.shape.text(), weight.shape.text());
+    if (x.shape.rank() < 3 || x.shape.rank() > 5 || weight.shape.rank() != x.shape.rank()) {
+        in.fail("x {} and weight {} must have the same rank, from 3 to 5", x.shape.text(), weight.shape.text());
     }
     const std::int64_t groups = in.integer("groups");
     if (groups < 1 || x.shape[1] % groups != 0 || weight.shape[0] % groups != 0) {
@@ -89,18 +97,28 @@ std::vector<Type> infer_conv(const Arguments& in) {
     return {Type::tensor(x.dtype, conv_window(in, x.shape, weight.shape).shape)};
 }
 
+/// A one-dimensional convolution is a two-dimensional one of height 1.
+Shape with_height(const Shape& shape) {
+    return shape.rank() == 3 ? Shape{shape[0], shape[1], 1, shape[2]} : shape;
+}
+
 std::vector<reference::Tensor> evaluate_conv(const Arguments& in) {
     const auto& x = in.tensor("x");
     const auto& weight = in.tensor("weight");
+    if (x.shape.rank() == 5) { fail(Code::unsupported, "mil.conv", "three-dimensional convolutions are not interpreted {}", where(in.operation())); }
     const Window window = conv_window(in, x.shape, weight.shape);
     reference::ConvForm form;
-    form.strides = in.integers("strides");
-    form.dilations = in.integers("dilations");
+    const bool flat = x.shape.rank() == 3;
+    form.strides = {flat ? 1 : window.strides[0], window.strides.back()};
+    form.dilations = {flat ? 1 : window.dilations[0], window.dilations.back()};
     form.groups = in.integer("groups");
-    form.pad_top = window.pad_top;
-    form.pad_left = window.pad_left;
+    form.pad_top = flat ? 0 : window.before[0];
+    form.pad_left = window.before.back();
     const reference::Tensor* bias = in.has("bias") ? &in.tensor("bias") : nullptr;
-    return {reference::conv(x, weight, bias, form, window.shape)};
+    reference::Tensor y = reference::conv({with_height(x.shape), x.data}, {with_height(weight.shape), weight.data}, bias, form,
+                                          with_height(window.shape));
+    y.shape = window.shape;
+    return {std::move(y)};
 }
 
 std::vector<Type> infer_linear(const Arguments& in) {

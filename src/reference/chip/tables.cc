@@ -89,6 +89,9 @@ double sine_by_table(double x) {
 }
 
 double by_table(Function function, double x, Rounding rounding) {
+    // Infinity (and so NaN) reaches the limit itself, as measured on the M1; finite values stop at the last knot.
+    const bool bounded = function == Function::sigmoid || function == Function::tanh || function == Function::erf;
+    if (bounded && std::isinf(x)) { return x > 0.0 ? 1.0 : function == Function::sigmoid ? 0.0 : -1.0; }
     switch (function) {
     case Function::sigmoid: return interpolate(sigmoid, x, -8.0, 8.0);
     case Function::tanh: {
@@ -99,7 +102,7 @@ double by_table(Function function, double x, Rounding rounding) {
     case Function::silu: return x >= 8.0 ? x : x <= -8.0 ? 0.0 : interpolate(silu, x, -8.0, 8.0);
     case Function::erf: {
         const auto plain = [](double v) { return std::erf(v); };
-        return std::copysign(interpolate(plain, std::fabs(x), 0.0, 2.75), x);
+        return std::copysign(interpolate(plain, std::fabs(x), 0.0, 2.7), x);
     }
     case Function::exp: return exp2_by_table(x * std::numbers::log2e);
     case Function::exp2: return exp2_by_table(x);

@@ -1,0 +1,65 @@
+# The two commands: `make demo` and `make test`. Both install what is missing and build first.
+BUILD ?= build
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+FUZZ_SECONDS ?= 60
+CMAKE_FLAGS ?=
+
+.PHONY: help setup build test test-long demo bench check format sanitize fuzz build-clang clean
+
+help:
+	@echo "make demo         install what is missing, build, and train a small language model on the emulated engine"
+	@echo "make test         install what is missing, build, and run the tests"
+	@echo "make setup        only install what is missing"
+	@echo "make build        the program, in $(BUILD)/pome"
+	@echo "make test-long    the tests that take minutes"
+	@echo "make bench        measure a training step and matrix products; writes $(BUILD)/bench/*.json"
+	@echo "make check        formatting of the sources, and which room includes which"
+	@echo "make sanitize     the unit tests under the address and undefined-behaviour sanitizers"
+	@echo "make fuzz         every reader for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make build-clang  everything with clang"
+	@echo "make clean"
+
+setup:
+	@sh scripts/setup.sh
+
+$(BUILD)/build.ninja:
+	@cmake -S . -B $(BUILD) -G Ninja $(CMAKE_FLAGS)
+
+build: setup $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS)
+
+test: build
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -LE long
+
+test-long: build
+	@ctest --test-dir $(BUILD) --output-on-failure -L long
+
+demo: build
+	@sh scripts/demo.sh $(BUILD)
+
+bench: build
+	@sh scripts/bench.sh $(BUILD)
+
+check: setup
+	@sh scripts/check_format.sh
+	@python3 scripts/check_floors.py
+
+format: setup
+	@find src tests bench -name '*.cc' -o -name '*.h' | xargs clang-format -i
+
+sanitize: setup
+	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_SANITIZE=address,undefined -DPOME_BENCH=OFF
+	@cmake --build $(BUILD)-sanitize -j $(JOBS)
+	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -LE "long|slow"
+
+fuzz: setup
+	@cmake -S . -B $(BUILD)-fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_FUZZ=ON -DPOME_TESTS=OFF -DPOME_BENCH=OFF -DPOME_SANITIZE=address,undefined
+	@cmake --build $(BUILD)-fuzz -j $(JOBS) --target fuzzers
+	@sh scripts/run_fuzzers.sh $(BUILD)-fuzz $(FUZZ_SECONDS)
+
+build-clang: setup
+	@cmake -S . -B $(BUILD)-clang -G Ninja -DCMAKE_CXX_COMPILER=clang++
+	@cmake --build $(BUILD)-clang -j $(JOBS)
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-clang
