@@ -17,8 +17,8 @@ struct Matrix {
     std::int64_t rows, columns, row_stride, column_stride;
 };
 
-/// y[m, n] = bias[m] + sum_k a[m, k] b[k, n]; row r of y starts at y + r * y_row_stride, its columns are contiguous.
-/// y overlaps neither a nor b. `bias` may be null.
+/// y[m, n] = bias[m] + sum_k a[m, k] b[k, n]; row r of y starts at y + r * y_row_stride, its
+/// columns are contiguous. y overlaps neither a nor b. `bias` may be null.
 struct MatmulJob {
     Matrix a;
     Matrix b;
@@ -28,8 +28,9 @@ struct MatmulJob {
 };
 
 struct MatmulStatistics {
-    std::int64_t saturated = 0;    ///< results that became infinite
-    std::int64_t slow_blocks = 0;  ///< blocks whose bounds failed, done product by product
+    std::int64_t saturated = 0;  ///< results that became infinite
+    std::int64_t slow_blocks =
+        0;  ///< blocks of y that large products or sums forced to a slower way
 };
 
 /// Packing memory, kept between calls. One user at a time.
@@ -42,13 +43,15 @@ class MatmulScratch {
     std::vector<float> memory_;
 };
 
-/// Many products by the engine's fixed-point rules, equal to reference/chip/multiply_accumulate in every bit for any
-/// input. Threads share the jobs. Rules other than the usual (16 fraction bits, ties away, limit 2^15) are done
-/// product by product, slowly.
-void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccumulate& rules, ThreadPool& pool,
-                  MatmulScratch& scratch, MatmulStatistics* statistics);
+/// Many products by the engine's fixed-point rules, equal to reference/chip/multiply_accumulate in
+/// every bit for any input, whatever the number of threads. a.columns equals b.rows; any size may
+/// be 0. Threads share the jobs; small calls stay on the calling thread. Statistics are added to.
+/// Rules other than the defaults are done product by product, about a hundred times slower.
+void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccumulate& rules,
+                  ThreadPool& pool, MatmulScratch& scratch, MatmulStatistics* statistics);
 
-/// The same products with exact fp32 operands, fp32 FMA sums with k ascending, rounded to nearest even. IEEE infinities and NaN.
+/// The same products with exact fp32 operands, fp32 FMA sums with k ascending, rounded to nearest
+/// even. IEEE infinities and NaN.
 void matmul_fast(std::span<const MatmulJob> jobs, ThreadPool& pool, MatmulScratch& scratch);
 
 }  // namespace pome::kernels

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdint>
 #include <span>
 
@@ -15,19 +13,19 @@ struct MatmulCall {
     std::span<const MatmulJob> jobs;
     ThreadPool* pool;
     MatmulScratch* scratch;
-    const Numerics::MultiplyAccumulate* rules;
     std::atomic<std::int64_t>* saturated;
     std::atomic<std::int64_t>* slow_blocks;
 };
 
-/// A block of rows of a against a panel of columns of b.
-struct Block {
-    float a_norm = 0, b_norm = 0;         ///< largest sum of squares of a row, of a column
-    float a_largest = 0, b_largest = 0;   ///< largest magnitudes
-    float bias = 0;                       ///< largest magnitude
+/// How the products of one block may be done.
+enum class Way {
+    quick,    ///< products below 63, no partial sum can reach 2^15
+    wide,     ///< no partial sum can reach 2^15
+    ordered,  ///< anything: k ascending, each partial sum tested
 };
 
-fp16 exact_result(const MatmulJob& job, std::int64_t row, std::int64_t column, const Numerics::MultiplyAccumulate& rules,
-                  std::int64_t& saturated);
+/// One result by any rules, equal to reference/chip/multiply_accumulate, slowly.
+fp16 exact_result(const MatmulJob& job, std::int64_t row, std::int64_t column,
+                  const Numerics::MultiplyAccumulate& rules, std::int64_t& saturated);
 
 }  // namespace pome::kernels

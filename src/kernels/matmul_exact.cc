@@ -1,19 +1,37 @@
 // The engine's fixed-point products on CPU vectors.
 //
-// With a and b held as floats, p = a * b is exact (22 bits). fma(a', b, 192) rounds it to a multiple of 2^-16, the unit
-// in the last place of 192 = 1.5 * 2^7, as long as |p| < 64; the bits of the result are those of 192 plus p * 2^16, so
-// they are summed as integers, modulo 2^32, and the 192s are subtracted at the end. a' is a moved one unit away from
-// zero, so that ties, which the FMA would round to even, round away. That changes nothing else: for e(a) + e(b) >= -16
-// p is a multiple of 2^(e(a)+e(b)-20) and so is every tie, while the move changes p by less than 2^(e(a)+e(b)-21); for
-// smaller sums the product is dropped, or zero.
+// The quick way. With a and b held as floats, p = a * b is exact (22 bits). The unit in the last
+// place of floats in [128, 256) is 2^-16. So fma(a', b, c), with c a multiple of 2^-16 there, is c
+// plus p rounded to a multiple of 2^-16, exact as long as it stays there: a sum that starts at 192
+// and stays within 63 of it is the engine's sum, one FMA a product (Direct). Norms of 32 steps of K
+// bound it (Cauchy-Schwarz). Where they do not, every product starts at 192 again and the bits,
+// those of 192 plus p * 2^16, are summed as integers, modulo 2^32 (Anchored); this needs |p| < 63
+// alone.
 //
-// The drop rule, e(a) + e(b) <= -17 with subnormals counted as -14, is one comparison: keep where |b| >= t(a), with
-// t = 2^(-16 - e(a)) for e(a) <= -3 and 0 above (then even subnormals are kept) and for a = 0. The order of the sum is
-// free, so the k for which no product of a tile can be dropped (the smallest |b| is not below the largest t) are done
-// first, without comparisons: with usual weights and activations about four in five.
+// a' is a moved one unit in the last place of a float away from zero, so that ties, which the FMA
+// would round to even, round away. That changes nothing else. Let s = e(a) + e(b), subnormals
+// counted as -14; then p is a multiple of 2^(s-20), and the move changes it by less than
+// 2^(e(a)-23) * 2^(e(b)+1) = 2^(s-22). Kept products have s >= -16.
+//   s <= 3: ties, odd multiples of 2^-17, are multiples of 2^(s-20) too, so a p that is no tie is
+//   at
+//           least 2^(s-20) away from every tie: further than it moves.
+//   s >= 4: p is a multiple of 2^-16, half a unit away from every tie, and moves by less than
+//           2^(5-22) = 2^-17, because |p| < 64 means s <= 5.
 //
-// Bounds make the sum safe at every moment: |partial sums| <= |a| |b| (norms) + K/2 units < 2^15. Where a bound does not
-// hold, or an operand has exponent 31, the block is done product by product.
+// The drop rule, s <= -17, is one comparison: keep where |b| >= t(a), t = 2^(-16 - e(a)) for
+// e(a) <= -3 and 0 above (then even subnormals are kept) and for a = 0. Zeros of b contribute
+// nothing either way. The order of the sum is free, so the k for which no product of a tile can be
+// dropped (the smallest |b| but zero is not below the largest t) are done without comparisons.
+//
+// Bounds make the sum safe at every moment: any partial sum is at most |a| |b| (norms) + (K + 1) /
+// 2 units + |bias| < 2^15. Where only |p| < 64 fails, the wide way rounds in units by adding one
+// half and cutting off. Where the bound on sums fails, the ordered way works in double precision
+// with k ascending. All three read exponent-31 operands as ordinary numbers: they are packed so.
+
+// Vectors whose size the compiler does not know cannot be kept in arrays of registers.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
+#include <cmath>
 
 #include "kernels/matmul.h"
 
@@ -27,142 +45,367 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+using Floats = hn::Vec<hn::ScalableTag<float>>;
+using Integers = hn::Vec<hn::ScalableTag<std::int32_t>>;
+
 constexpr float anchor = 192.0F;
-constexpr std::uint32_t anchor_bits = 0x43400000;
+constexpr std::int32_t anchor_bits = 0x43400000;  // its bits
+constexpr double units = 65536.0;
+constexpr double sum_limit = 32768.0 * units;
 
 /// a one unit further from zero; zero stays.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V nudge(D d, V a) {
-    const hn::RebindToUnsigned<D> du;
+HWY_INLINE Floats nudge(Floats a) {
+    const hn::ScalableTag<float> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
     const auto moved = hn::BitCast(d, hn::Add(hn::BitCast(du, a), hn::Set(du, 1)));
     return hn::IfThenElse(hn::Eq(a, hn::Zero(d)), a, moved);
 }
 
-/// t(a): products with |b| below it are dropped.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V drop_threshold(D d, V a) {
-    const hn::RebindToUnsigned<D> du;
-    // e(a), at least -14: as a float, the power of two of a; t = 2^-16 / it. Exponent fields subtract exactly.
-    const auto exponent = hn::And(hn::BitCast(du, a), hn::Set(du, 0x7F800000U));
-    const auto floor = hn::Max(exponent, hn::Set(du, (127U - 14U) << 23));
-    const auto threshold = hn::BitCast(d, hn::Sub(hn::Set(du, (127U + 127U - 16U) << 23), floor));
-    const auto needed = hn::And(hn::Gt(threshold, hn::Set(d, 0x1p-14F)), hn::Ne(a, hn::Zero(d)));
-    return hn::IfThenElseZero(needed, threshold);
+inline float unnudged(float a) {
+    return a == 0.0F ? a : std::bit_cast<float>(std::bit_cast<std::uint32_t>(a) - 1);
 }
 
-/// keep ? a * b + anchor : anchor
-template <class D, class V = hn::Vec<D>, class M = hn::Mask<D>>
-HWY_INLINE V kept_product(D, M keep, V a, V b, V anchors) {
+/// t(a): products with |b| below it are dropped.
+HWY_INLINE Floats drop_threshold(Floats a) {
+    const hn::ScalableTag<float> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
+    // As a float, the power of two of a, at least 2^-14; t = 2^-16 / it: exponent fields subtract.
+    const auto power = hn::And(hn::BitCast(du, a), hn::Set(du, 0x7F800000U));
+    const auto clamped = hn::Max(power, hn::Set(du, (127U - 14U) << 23));
+    const auto t = hn::BitCast(d, hn::Sub(hn::Set(du, (127U + 127U - 16U) << 23), clamped));
+    const auto needed = hn::And(hn::Gt(t, hn::Set(d, 0x1p-14F)), hn::Ne(a, hn::Zero(d)));
+    return hn::IfThenElseZero(needed, t);
+}
+
+/// keep ? a * b + c : c
+template <class M>
+HWY_INLINE Floats kept_product(M keep, Floats a, Floats b, Floats c) {
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-    return V{_mm512_mask3_fmadd_ps(a.raw, b.raw, anchors.raw, keep.raw)};
+    return Floats{_mm512_mask3_fmadd_ps(a.raw, b.raw, c.raw, keep.raw)};
 #else
-    return hn::IfThenElse(keep, hn::MulAdd(a, b, anchors), anchors);
+    return hn::IfThenElse(keep, hn::MulAdd(a, b, c), c);
 #endif
 }
 
-struct ExactKernel {
-    static constexpr int planes = 2;  // of packed a: a', t(a)
-
-    template <class D, class V = hn::Vec<D>>
-    static HWY_INLINE V pack(D d, V a, float* first, float* second) {
-        const auto threshold = drop_threshold(d, a);
-        hn::Store(nudge(d, a), d, first);
-        hn::Store(threshold, d, second);
-        return threshold;
-    }
-
-    /// Sorts the k into those without and with possible drops: order[0 .. count) and order[inner ..). Returns count.
-    static HWY_INLINE std::int64_t sort(const float* top, const float* smallest, std::int64_t inner, std::uint32_t* order) {
-        std::int64_t plain = 0, masked = inner;
-        for (std::int64_t k = 0; k < inner; ++k) {
-            order[plain] = order[masked] = static_cast<std::uint32_t>(k);
-            const bool safe = smallest[k] >= top[k];
-            plain += safe;
-            masked += !safe;
+/// 0, 1, 2, ...: Highway's own Iota passes through memory each time.
+struct Counting {
+    alignas(64) std::uint32_t values[slice_steps] = {};
+    constexpr Counting() {
+        for (std::uint32_t i = 0; i < slice_steps; ++i) {
+            values[i] = i;
         }
-        return plain;
     }
+};
+constexpr Counting counting;
 
-    /// A tile of block_rows x (2 vectors), all of K. `smallest` is of b's panel, `order` memory for 2 K indices.
-    static HWY_INLINE void tile(const float* a, const float* top, const float* b, const float* smallest,
-                                std::int64_t inner, std::uint32_t* order, fp16* out, const float* bias,
-                                std::int64_t& saturated) {
+/// The k of a slice for which no product of the tile can be dropped, and the others.
+struct Order {
+    std::int64_t plain = 0, masked = 0;
+    HWY_ALIGN std::uint32_t plain_steps[slice_steps + 16];
+    HWY_ALIGN std::uint32_t masked_steps[slice_steps + 16];
+
+    HWY_INLINE void sort(const float* smallest, const float* top, std::int64_t steps) {
         const hn::ScalableTag<float> d;
-        const hn::RebindToSigned<decltype(d)> di;
-        using VI = hn::Vec<decltype(di)>;
-        const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-        const auto anchors = hn::Set(d, anchor);
-        const std::int64_t plain = sort(top, smallest, inner, order);
-        VI sums[block_rows][2];
-        POME_UNROLL
-        for (int r = 0; r < block_rows; ++r) { sums[r][0] = sums[r][1] = hn::Zero(di); }
-        for (std::int64_t i = 0; i < plain; ++i) {
-            const std::int64_t k = order[i];
-            const float* rows = a + k * planes * block_rows;
-            const auto b0 = hn::Load(d, b + k * 2 * lanes), b1 = hn::Load(d, b + k * 2 * lanes + lanes);
-            POME_UNROLL
-            for (int r = 0; r < block_rows; ++r) {
-                const auto factor = hn::Set(d, rows[r]);
-                sums[r][0] = hn::Add(sums[r][0], hn::BitCast(di, hn::MulAdd(factor, b0, anchors)));
-                sums[r][1] = hn::Add(sums[r][1], hn::BitCast(di, hn::MulAdd(factor, b1, anchors)));
-            }
+        const hn::ScalableTag<std::uint32_t> du;
+        for (std::int64_t k = 0; k < steps; k += lanes) {
+            const auto inside =
+                hn::FirstN(du, static_cast<std::size_t>(std::min(lanes, steps - k)));
+            const auto safe =
+                hn::RebindMask(du, hn::Ge(hn::Load(d, smallest + k), hn::Load(d, top + k)));
+            const auto index = hn::Load(du, counting.values + k);
+            const auto first = hn::And(inside, safe), second = hn::AndNot(safe, inside);
+            hn::StoreU(hn::Compress(index, first), du, plain_steps + plain);
+            hn::StoreU(hn::Compress(index, second), du, masked_steps + masked);
+            plain += static_cast<std::int64_t>(hn::CountTrue(du, first));
+            masked += static_cast<std::int64_t>(hn::CountTrue(du, second));
         }
-        for (std::int64_t i = inner; i < 2 * inner - plain; ++i) {
-            const std::int64_t k = order[i];
-            const float* rows = a + k * planes * block_rows;
-            const auto b0 = hn::Load(d, b + k * 2 * lanes), b1 = hn::Load(d, b + k * 2 * lanes + lanes);
-            const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
-            POME_UNROLL
-            for (int r = 0; r < block_rows; ++r) {
-                const auto factor = hn::Set(d, rows[r]);
-                const auto threshold = hn::Set(d, rows[block_rows + r]);
-                const auto p0 = kept_product(d, hn::Ge(m0, threshold), factor, b0, anchors);
-                const auto p1 = kept_product(d, hn::Ge(m1, threshold), factor, b1, anchors);
-                sums[r][0] = hn::Add(sums[r][0], hn::BitCast(di, p0));
-                sums[r][1] = hn::Add(sums[r][1], hn::BitCast(di, p1));
-            }
-        }
-        const auto base = static_cast<std::int32_t>(static_cast<std::uint32_t>(inner) * anchor_bits);
-        POME_UNROLL
-        for (int r = 0; r < block_rows; ++r) {
-            const std::int32_t start = bias != nullptr ? bias_units(bias[r]) : 0;
-            const auto offset = hn::Set(di, static_cast<std::int32_t>(static_cast<std::uint32_t>(start) - static_cast<std::uint32_t>(base)));
-            saturated += store(hn::Add(sums[r][0], offset), out + r * 2 * lanes);
-            saturated += store(hn::Add(sums[r][1], offset), out + r * 2 * lanes + lanes);
-        }
-    }
-
-    static std::int32_t bias_units(float bias) { return static_cast<std::int32_t>(std::round(static_cast<double>(bias) * 65536.0)); }
-
-    /// Units of 2^-16 to fp16, ties away. Adding half and cutting off needs no bit below the half: cutting low bits of
-    /// large sums first makes the conversion to float exact.
-    template <class VI>
-    static HWY_INLINE std::int64_t store(VI sum, fp16* out) {
-        const hn::ScalableTag<float> d;
-        const hn::RebindToSigned<decltype(d)> di;
-        const auto magnitude = hn::Abs(sum);
-        const auto large = hn::Gt(magnitude, hn::Set(di, 0xFFFFFF));
-        const auto cut = hn::IfThenElse(large, hn::And(magnitude, hn::Set(di, ~0xFF)), magnitude);
-        const auto bits = hn::BitCast(di, hn::ConvertTo(d, cut));
-        const auto rounded = hn::BitCast(d, hn::And(hn::Add(bits, hn::Set(di, 0x1000)), hn::Set(di, ~0x1FFF)));
-        const auto scaled = hn::Mul(rounded, hn::Set(d, 0x1p-16F));
-        const auto over = hn::Ge(scaled, hn::Set(d, 32768.0F));
-        const auto limited = hn::IfThenElse(over, hn::Set(d, 1e30F), scaled);  // becomes infinity
-        const auto sign = hn::And(hn::BitCast(d, sum), hn::BitCast(d, hn::Set(di, static_cast<std::int32_t>(0x80000000U))));
-        store_halves(d, hn::Or(limited, sign), out);
-        return static_cast<std::int64_t>(hn::CountTrue(d, over));
-    }
-
-    /// Whether no partial sum of the block can reach 2^15 and no product 64.
-    static bool is_safe(const Block& block, std::int64_t inner) {
-        // The norms were computed in float; one part in a thousand covers their rounding many times over.
-        const double norms = std::sqrt(static_cast<double>(block.a_norm)) * std::sqrt(static_cast<double>(block.b_norm)) * 1.001;
-        const double sum = norms + static_cast<double>(inner) * 0x1p-17 + static_cast<double>(block.bias);
-        return sum < 32767.0 && static_cast<double>(block.a_largest) * block.b_largest < 63.0;
     }
 };
 
-void multiply_exact(const MatmulCall& call) { run_jobs<ExactKernel>(call); }
+/// Sums of a tile as floats in [128, 256).
+struct Direct {
+    Floats sums[block_rows][2];
+
+    HWY_INLINE explicit Direct(std::int64_t) {
+        POME_UNROLL
+        for (int r = 0; r < block_rows; ++r) {
+            sums[r][0] = sums[r][1] = hn::Set(hn::ScalableTag<float>(), anchor);
+        }
+    }
+
+    HWY_INLINE void add(int r, int v, Floats a, Floats b) {
+        sums[r][v] = hn::MulAdd(a, b, sums[r][v]);
+    }
+
+    template <class M>
+    HWY_INLINE void add_kept(int r, int v, M keep, Floats a, Floats b) {
+        sums[r][v] = kept_product(keep, a, b, sums[r][v]);
+    }
+
+    HWY_INLINE Integers result(int r, int v) const {
+        const hn::ScalableTag<std::int32_t> d;
+        return hn::Sub(hn::BitCast(d, sums[r][v]), hn::Set(d, anchor_bits));
+    }
+};
+
+/// Sums of a tile as integers, modulo 2^32.
+struct Anchored {
+    Integers sums[block_rows][2];
+    Floats anchors = hn::Set(hn::ScalableTag<float>(), anchor);
+
+    HWY_INLINE explicit Anchored(std::int64_t steps) {
+        const hn::ScalableTag<std::int32_t> d;
+        const auto base =
+            static_cast<std::uint32_t>(steps) * static_cast<std::uint32_t>(anchor_bits);
+        POME_UNROLL
+        for (int r = 0; r < block_rows; ++r) {
+            sums[r][0] = sums[r][1] = hn::Set(d, static_cast<std::int32_t>(0U - base));
+        }
+    }
+
+    HWY_INLINE void add(int r, int v, Floats a, Floats b) { put(r, v, hn::MulAdd(a, b, anchors)); }
+
+    template <class M>
+    HWY_INLINE void add_kept(int r, int v, M keep, Floats a, Floats b) {
+        put(r, v, kept_product(keep, a, b, anchors));
+    }
+
+    HWY_INLINE void put(int r, int v, Floats product) {
+        const hn::ScalableTag<std::int32_t> d;
+        sums[r][v] = hn::Add(sums[r][v], hn::BitCast(d, product));
+    }
+
+    HWY_INLINE Integers result(int r, int v) const { return sums[r][v]; }
+};
+
+/// Adds the products of `steps` steps of K, the first operands being given, to sums[row][column].
+template <class Tile>
+HWY_NOINLINE void add_steps(const float* factors, const float* limits, const float* top,
+                            const float* b, const float* smallest, std::int64_t steps,
+                            std::int32_t* sums) {
+    const hn::ScalableTag<float> d;
+    const hn::ScalableTag<std::int32_t> di;
+    Order order;
+    order.sort(smallest, top, steps);
+    Tile tile(steps);
+    for (std::int64_t i = 0; i < order.plain; ++i) {
+        const std::int64_t k = order.plain_steps[i];
+        const auto b0 = hn::Load(d, b + k * panel_width),
+                   b1 = hn::Load(d, b + k * panel_width + lanes);
+        POME_UNROLL
+        for (int r = 0; r < block_rows; ++r) {
+            const auto a = hn::Set(d, factors[k * block_rows + r]);
+            tile.add(r, 0, a, b0);
+            tile.add(r, 1, a, b1);
+        }
+    }
+    for (std::int64_t i = 0; i < order.masked; ++i) {
+        const std::int64_t k = order.masked_steps[i];
+        const auto b0 = hn::Load(d, b + k * panel_width),
+                   b1 = hn::Load(d, b + k * panel_width + lanes);
+        const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
+        POME_UNROLL
+        for (int r = 0; r < block_rows; ++r) {
+            const auto a = hn::Set(d, factors[k * block_rows + r]);
+            const auto limit = hn::Set(d, limits[k * block_rows + r]);
+            tile.add_kept(r, 0, hn::Ge(m0, limit), a, b0);
+            tile.add_kept(r, 1, hn::Ge(m1, limit), a, b1);
+        }
+    }
+    POME_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+        std::int32_t* row = sums + r * panel_width;
+        hn::Store(hn::Add(hn::Load(di, row), tile.result(r, 0)), di, row);
+        hn::Store(hn::Add(hn::Load(di, row + lanes), tile.result(r, 1)), di, row + lanes);
+    }
+}
+
+/// At least the largest sum of magnitudes of rounded products over steps [k, k + steps).
+inline float bound(const PackedRows& rows, const PackedColumns& columns, std::int64_t k,
+                   std::int64_t steps) {
+    float sum = 0.0F;
+    for (std::int64_t i = k / packed_steps; i * packed_steps < k + steps; ++i) {
+        sum += rows.norms[i] * columns.norms[i];
+    }
+    // Each norm of 32 floats is off by parts in 2^19, a sum of N terms by less than N parts in
+    // 2^24; products were rounded by at most half a unit.
+    const float slack = 1.001F + static_cast<float>(steps) * 0x1p-24F;
+    return sum * slack + static_cast<float>(steps) * 0x1p-17F;
+}
+
+/// Units of 2^-16 to fp16, ties away; from 2^15 on infinity. Adding half and cutting off needs no
+/// bit below the half: cutting the low bits of large sums first makes the conversion to float
+/// exact. Returns the infinities among the first `count`.
+HWY_INLINE std::int64_t store_results(Integers sum, std::int64_t count, fp16* out) {
+    const hn::ScalableTag<float> d;
+    const hn::ScalableTag<std::int32_t> di;
+    const auto magnitude = hn::Abs(sum);
+    const auto large = hn::Gt(magnitude, hn::Set(di, 0xFFFFFF));
+    const auto cut = hn::IfThenElse(large, hn::And(magnitude, hn::Set(di, ~0xFF)), magnitude);
+    const auto bits = hn::BitCast(di, hn::ConvertTo(d, cut));
+    // The float counts units, 2^16 times the value, and has its exponent biased by 112 more.
+    const auto rounded = hn::ShiftRight<13>(hn::Add(bits, hn::Set(di, 0x1000)));
+    const auto normal = hn::Sub(rounded, hn::Set(di, (112 + 16) << 10));
+    const auto subnormal = hn::ShiftLeft<8>(magnitude);  // less than 4 units, below 2^-14
+    const auto half = hn::IfThenElse(hn::Gt(hn::Set(di, 4), magnitude), subnormal, normal);
+    const auto over = hn::Gt(half, hn::Set(di, 0x77FF));
+    const auto limited = hn::IfThenElse(over, hn::Set(di, 0x7C00), half);
+    const auto sign = hn::And(hn::ShiftRight<16>(sum), hn::Set(di, 0x8000));
+    const hn::Rebind<std::uint16_t, decltype(di)> dh;
+    hn::StoreU(hn::DemoteTo(dh, hn::Or(limited, sign)), dh, &out->bits);
+    const auto inside = hn::FirstN(di, static_cast<std::size_t>(std::max<std::int64_t>(0, count)));
+    return static_cast<std::int64_t>(hn::CountTrue(di, hn::And(over, inside)));
+}
+
+/// The bias in units: the first value of the sum. NaN counts as +infinity.
+inline double bias_units(float bias) {
+    if (std::isnan(bias)) {
+        return HUGE_VAL;
+    }
+    return std::round(static_cast<double>(bias) * units);
+}
+
+struct ExactKernel {
+    using Sum = std::int32_t;
+    static constexpr bool bounded = true;
+    static constexpr bool ieee = false;
+
+    static HWY_INLINE Floats factor(Floats a) { return nudge(a); }
+    static HWY_INLINE Floats limit(Floats a) { return drop_threshold(a); }
+
+    static Way way(const PackedRows& rows, const PackedColumns& columns, const float* bias,
+                   std::int64_t count, std::int64_t inner) {
+        double sum = static_cast<double>(bound(rows, columns, 0, inner)) + 0x1p-17;
+        double first = 0.0;
+        for (std::int64_t r = 0; bias != nullptr && r < count; ++r) {
+            first = std::max(first, std::fabs(bias_units(bias[r])) / units);
+        }
+        sum += first;
+        if (sum >= 32767.0) {
+            return Way::ordered;
+        }
+        const double product =
+            static_cast<double>(rows.largest) * static_cast<double>(columns.largest);
+        return HWY_NATIVE_FMA && product < 63.0 ? Way::quick : Way::wide;
+    }
+
+    static void start(Sum* sums, const float*, std::int64_t) {
+        std::memset(sums, 0, sizeof(Sum) * block_rows * panel_width);
+    }
+
+    static void add_slice(const PackedRows& rows, const PackedColumns& columns, std::int64_t k,
+                          std::int64_t steps, Sum* sums) {
+        const bool whole = bound(rows, columns, k, steps) < 63.0F;
+        const std::int64_t part = whole ? steps : packed_steps;
+        for (const std::int64_t end = k + steps; k < end; k += part) {
+            const std::int64_t now = std::min(part, end - k);
+            const bool direct = whole || bound(rows, columns, k, now) < 63.0F;
+            const auto add = direct ? add_steps<Direct> : add_steps<Anchored>;
+            add(rows.factors + k * block_rows, rows.limits + k * block_rows, rows.top + k,
+                columns.values + k * panel_width, columns.smallest + k, now, sums);
+        }
+    }
+
+    /// Row r of the block by the wide way: products rounded in units. No |p| reaches 2^15 here. p
+    /// in units has 22 bits, so p + 1/2 is exact below 2^23 but for values under 1/2, which stay
+    /// below 1; above, p is a multiple of 4 and rounds back to itself.
+    static HWY_INLINE void wide_row(const PackedRows& rows, const PackedColumns& columns,
+                                    std::int64_t inner, std::int64_t r, Sum* sums) {
+        const hn::ScalableTag<float> d;
+        const hn::ScalableTag<std::int32_t> di;
+        Integers sum0 = hn::Zero(di), sum1 = hn::Zero(di);
+        const auto half = hn::Set(d, 0.5F);
+        for (std::int64_t k = 0; k < inner; ++k) {
+            const float factor = unnudged(rows.factors[k * block_rows + r]);
+            const auto a = hn::Set(d, factor * 65536.0F);
+            const auto limit = hn::Set(d, rows.limits[k * block_rows + r]);
+            const auto b0 = hn::Load(d, columns.values + k * panel_width);
+            const auto b1 = hn::Load(d, columns.values + k * panel_width + lanes);
+            const auto p0 = hn::Mul(a, b0), p1 = hn::Mul(a, b1);
+            const auto r0 = hn::Add(p0, hn::CopySign(half, p0));
+            const auto r1 = hn::Add(p1, hn::CopySign(half, p1));
+            const auto keep0 = hn::Ge(hn::Abs(b0), limit), keep1 = hn::Ge(hn::Abs(b1), limit);
+            sum0 = hn::Add(sum0, hn::ConvertTo(di, hn::IfThenElseZero(keep0, r0)));
+            sum1 = hn::Add(sum1, hn::ConvertTo(di, hn::IfThenElseZero(keep1, r1)));
+        }
+        hn::Store(sum0, di, sums);
+        hn::Store(sum1, di, sums + lanes);
+    }
+
+    /// Row r of the block by the ordered way. Sums are integers below 2^52, exact; one that reaches
+    /// the limit stays as it is, so that its sign is that of the first overflow.
+    static HWY_NOINLINE std::int64_t ordered_row(const PackedRows& rows,
+                                                 const PackedColumns& columns, std::int64_t inner,
+                                                 float bias, std::int64_t r, std::int64_t width,
+                                                 fp16* out) {
+        const hn::ScalableTag<double> d;
+        const hn::Rebind<float, decltype(d)> df;
+        constexpr std::int64_t parts = panel_width / HWY_LANES(double);
+        hn::Vec<decltype(d)> sums[parts];
+        const double first = std::clamp(bias_units(bias), -sum_limit, sum_limit);
+        const auto half = hn::Set(d, 0.5), limit = hn::Set(d, sum_limit);
+        for (auto& sum : sums) {
+            sum = hn::Set(d, first);
+        }
+        for (std::int64_t k = 0; k < inner; ++k) {
+            const auto a = hn::Set(d, units * unnudged(rows.factors[k * block_rows + r]));
+            const auto threshold = hn::Set(d, rows.limits[k * block_rows + r]);
+            const float* row = columns.values + k * panel_width;
+            for (std::int64_t i = 0; i < parts; ++i) {
+                const auto b = hn::PromoteTo(d, hn::Load(df, row + i * HWY_LANES(double)));
+                const auto p = hn::Mul(a, b);
+                const auto product = hn::Trunc(hn::Add(p, hn::CopySign(half, p)));
+                const auto keep =
+                    hn::And(hn::Ge(hn::Abs(b), threshold), hn::Lt(hn::Abs(sums[i]), limit));
+                sums[i] = hn::Add(sums[i], hn::IfThenElseZero(keep, product));
+            }
+        }
+        HWY_ALIGN double results[panel_width];
+        for (std::int64_t i = 0; i < parts; ++i) {
+            hn::Store(sums[i], d, results + i * HWY_LANES(double));
+        }
+        std::int64_t saturated = 0;
+        for (std::int64_t c = 0; c < width; ++c) {
+            const double sum = results[c];
+            fp16 result = to_fp16(sum / units, Rounding::nearest_away);
+            if ((result.bits & 0x7FFF) >= 0x7800) {  // 2^15, also by rounding up
+                result.bits = sum < 0 ? 0xFC00 : 0x7C00;
+                ++saturated;
+            }
+            out[c] = sum == 0.0 ? fp16{0} : result;
+        }
+        return saturated;
+    }
+
+    /// Results of a block into tile[row][column]; returns how many became infinite.
+    static std::int64_t finish(Way way, const PackedRows& rows, const PackedColumns& columns,
+                               std::int64_t inner, const float* bias, std::int64_t count,
+                               std::int64_t width, Sum* sums, fp16* tile) {
+        const hn::ScalableTag<std::int32_t> di;
+        std::int64_t saturated = 0;
+        for (std::int64_t r = 0; r < count; ++r) {
+            const float first = bias != nullptr ? bias[r] : 0.0F;
+            fp16* out = tile + r * panel_width;
+            if (way == Way::ordered) {
+                saturated += ordered_row(rows, columns, inner, first, r, width, out);
+                continue;
+            }
+            if (way == Way::wide) {
+                wide_row(rows, columns, inner, r, sums + r * panel_width);
+            }
+            const auto offset = hn::Set(di, static_cast<std::int32_t>(bias_units(first)));
+            for (std::int64_t i = 0; i < panel_width; i += lanes) {
+                const auto sum = hn::Add(hn::Load(di, sums + r * panel_width + i), offset);
+                saturated += store_results(sum, std::min(lanes, width - i), out + i);
+            }
+        }
+        return saturated;
+    }
+};
+
+void multiply_exact(const MatmulCall& call) {
+    Run<ExactKernel>(call).run();
+}
 
 }  // namespace pome::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -173,50 +416,13 @@ namespace {
 
 HWY_EXPORT(multiply_exact);
 
-int exponent_of(fp16 value) { return std::max(1, (value.bits >> 10) & 0x1F) - 15; }
-
-double decode(fp16 value) {
-    if ((value.bits & 0x7C00) != 0x7C00) { return to_float(value); }
-    const double magnitude = std::ldexp(1024.0 + (value.bits & 0x3FF), 6);
-    return (value.bits & 0x8000) != 0 ? -magnitude : magnitude;
-}
-
-double rounded(double value, Rounding rounding) {
-    if (rounding == Rounding::nearest_away) { return std::round(value); }
-    return rounding == Rounding::nearest_even ? std::nearbyint(value) : std::trunc(value);
-}
-
 }  // namespace
 
-/// One result, product by product: any rules, any operands.
-fp16 exact_result(const MatmulJob& job, std::int64_t row, std::int64_t column, const Numerics::MultiplyAccumulate& rules,
-                  std::int64_t& saturated) {
-    const double units = std::ldexp(1.0, rules.fraction_bits);
-    const double limit = std::ldexp(units, rules.limit_exponent);
-    double sum = job.bias != nullptr ? rounded(static_cast<double>(job.bias[row]) * units, rules.product) : 0.0;
-    bool over = false;
-    for (std::int64_t k = 0; k < job.a.columns && !over; ++k) {
-        const fp16 x = job.a.data[row * job.a.row_stride + k * job.a.column_stride];
-        const fp16 w = job.b.data[k * job.b.row_stride + column * job.b.column_stride];
-        if (is_zero(x) || is_zero(w)) { continue; }
-        if (rules.drop && exponent_of(x) + exponent_of(w) <= rules.drop_exponent) { continue; }
-        sum += rounded(decode(x) * decode(w) * units, rules.product);  // integers below 2^53: exact
-        over = rules.sticky && std::fabs(sum) >= limit;
-    }
-    const fp16 result = to_fp16(sum / units, rules.output);
-    if (over || std::fabs(sum) >= limit || std::fabs(to_float(result)) >= std::ldexp(1.0F, rules.limit_exponent)) {
-        ++saturated;
-        return fp16{static_cast<std::uint16_t>(sum < 0 ? 0xFC00 : 0x7C00)};
-    }
-    return sum == 0.0 ? fp16{0} : result;
-}
-
-void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccumulate& rules, ThreadPool& pool,
-                  MatmulScratch& scratch, MatmulStatistics* statistics) {
-    const Numerics::MultiplyAccumulate usual;
+void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccumulate& rules,
+                  ThreadPool& pool, MatmulScratch& scratch, MatmulStatistics* statistics) {
     std::atomic<std::int64_t> saturated{0}, slow{0};
-    if (rules == usual) {
-        const MatmulCall call{jobs, &pool, &scratch, &rules, &saturated, &slow};
+    if (rules == Numerics::MultiplyAccumulate{}) {
+        const MatmulCall call{jobs, &pool, &scratch, &saturated, &slow};
         HWY_DYNAMIC_DISPATCH(multiply_exact)(call);
     } else {
         for (const MatmulJob& job : jobs) {
@@ -224,7 +430,8 @@ void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccum
                 std::int64_t count = 0;
                 for (std::int64_t row = begin; row < end; ++row) {
                     for (std::int64_t column = 0; column < job.b.columns; ++column) {
-                        job.y[row * job.y_row_stride + column] = exact_result(job, row, column, rules, count);
+                        job.y[row * job.y_row_stride + column] =
+                            exact_result(job, row, column, rules, count);
                     }
                 }
                 saturated += count;
@@ -239,7 +446,9 @@ void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccum
 
 float* MatmulScratch::reserve(std::size_t count) {
     constexpr std::size_t line = 16;
-    if (memory_.size() < count + line) { memory_.resize(count + line); }
+    if (memory_.size() < count + line) {
+        memory_.resize(count + line);
+    }
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
     return memory_.data() + (64 - address % 64) % 64 / sizeof(float);
 }

@@ -247,7 +247,7 @@ void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulS
         fp16* target = run.slots[static_cast<std::size_t>(load.slot)];
         pool.for_ranges(slots_[static_cast<std::size_t>(load.slot)].elements, conversion_grain,
                         [&](std::int64_t begin, std::int64_t end, int) {
-                            kernels::to_fp16(source + begin, target + begin, end - begin, Rounding::nearest_even);
+                            kernels::to_fp16(source + begin, target + begin, end - begin, numerics_.elementwise.output);
                         });
     }
     for (const auto& scheduled : steps_) { scheduled.step->run(run); }

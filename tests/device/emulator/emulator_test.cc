@@ -51,7 +51,7 @@ TEST(Hardware, FeedForwardBackwardEqualsTheEngineInEveryBit) {
         const auto name = entry.path().filename().string();
         if (!name.starts_with("fused_bwd_w")) { continue; }
         const auto bytes = read_file(entry.path());
-        for (const std::string key : {name, name.substr(10)}) { package.weights.add("@model_path/weights/" + key, bytes); }
+        for (const std::string& key : {name, name.substr(10)}) { package.weights.add("@model_path/weights/" + key, bytes); }
     }
     ThreadPool pool;
     const auto device = make_emulator("m4", {}, pool);

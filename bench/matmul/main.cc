@@ -1,0 +1,248 @@
+// Products of a training step: the engine's exact rules, fp32 sums of fp16, the system's sgemm, and
+// the machine's peak for each thread, in one run.
+//   bench_matmul [--json FILE]
+
+#include <fmt/format.h>
+#include <hwy/targets.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "kernels/gemm.h"
+#include "kernels/matmul.h"
+#include "reference/chip/multiply_accumulate.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+using namespace pome;
+
+struct Shape {
+    const char* name;
+    std::int64_t jobs, m, k, n;
+    double a_deviation, b_deviation;
+    bool a_by_columns, b_by_columns;
+};
+
+// Deviations: weights 0.02, activations after a norm 1, gradients scaled to 0.1.
+constexpr Shape shapes[] = {
+    {"projection 768x768x256", 1, 768, 768, 256, 0.02, 1.0, false, false},
+    {"projection 768x768x256, no small products", 1, 768, 768, 256, 0.2, 1.0, false, false},
+    {"projection^T 768x768x256, small gradients", 1, 768, 768, 256, 0.02, 0.1, true, false},
+    {"up 2048x768x256", 1, 2048, 768, 256, 0.02, 1.0, false, false},
+    {"down 768x2048x256", 1, 768, 2048, 256, 0.02, 0.5, false, false},
+    {"scores 12 x 256x64x256", 12, 256, 64, 256, 1.0, 1.0, true, false},
+    {"values 12 x 256x256x64", 12, 256, 256, 64, 0.06, 1.0, false, true},
+    {"large activations 768x768x256", 1, 768, 768, 256, 0.5, 40.0, false, false},
+    {"overflowing 768x768x256", 1, 768, 768, 256, 1.0, 1000.0, false, false},
+    {"tiny 64x64x32", 1, 64, 64, 32, 0.1, 1.0, false, false},
+};
+
+double seconds(const std::function<void()>& body) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Median time of `repeats` runs, each of as many calls as take a millisecond.
+double median(const std::function<void()>& body) {
+    body();
+    const int calls = std::max(1, static_cast<int>(1e-3 / std::max(1e-7, seconds(body))));
+    std::vector<double> times;
+    for (int i = 0; i < 21; ++i) {
+        times.push_back(seconds([&] {
+                            for (int j = 0; j < calls; ++j) {
+                                body();
+                            }
+                        }) /
+                        calls);
+    }
+    std::nth_element(times.begin(), times.begin() + 10, times.end());
+    return times[10];
+}
+
+#if defined(__x86_64__)
+// Written out: an array would live in memory.
+#define POME_TWELVE(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
+
+__attribute__((target("avx512f"))) float fma_loop_512(std::int64_t count) {
+    const __m512 a = _mm512_set1_ps(0.999F), b = _mm512_set1_ps(0.001F);
+#define POME_START(i) __m512 s##i = _mm512_set1_ps(static_cast<float>(i));
+#define POME_STEP(i) s##i = _mm512_fmadd_ps(s##i, a, b);
+#define POME_TOTAL(i) total = _mm512_add_ps(total, s##i);
+    POME_TWELVE(POME_START)
+    for (std::int64_t i = 0; i < count; ++i) {
+        POME_TWELVE(POME_STEP)
+    }
+    __m512 total = a;
+    POME_TWELVE(POME_TOTAL)
+    return _mm512_cvtss_f32(total);
+#undef POME_START
+#undef POME_STEP
+#undef POME_TOTAL
+}
+
+__attribute__((target("avx2,fma"))) float fma_loop_256(std::int64_t count) {
+    const __m256 a = _mm256_set1_ps(0.999F), b = _mm256_set1_ps(0.001F);
+#define POME_START(i) __m256 s##i = _mm256_set1_ps(static_cast<float>(i));
+#define POME_STEP(i) s##i = _mm256_fmadd_ps(s##i, a, b);
+#define POME_TOTAL(i) total = _mm256_add_ps(total, s##i);
+    POME_TWELVE(POME_START)
+    for (std::int64_t i = 0; i < count; ++i) {
+        POME_TWELVE(POME_STEP)
+    }
+    __m256 total = a;
+    POME_TWELVE(POME_TOTAL)
+    return _mm256_cvtss_f32(total);
+#undef POME_START
+#undef POME_STEP
+#undef POME_TOTAL
+}
+#endif
+
+/// Multiply-adds a second of independent chains in registers, one thread; 0 where it is not known.
+double peak() {
+#if defined(__x86_64__)
+    volatile float sink = 0.0F;
+    const bool wide = __builtin_cpu_supports("avx512f") != 0;
+    if (!wide && __builtin_cpu_supports("fma") == 0) {
+        return 0.0;
+    }
+    constexpr std::int64_t count = 1'000'000;
+    double best = 0.0;
+    for (int i = 0; i < 9; ++i) {
+        const double time =
+            seconds([&] { sink = wide ? fma_loop_512(count) : fma_loop_256(count); });
+        best = std::max(best, static_cast<double>(count) * 12 * (wide ? 16 : 8) / time);
+    }
+    static_cast<void>(sink);
+    return best;
+#else
+    return 0.0;
+#endif
+}
+
+struct Data {
+    std::vector<fp16> a, b, y;
+    std::vector<float> a32, b32, y32;
+    std::vector<kernels::MatmulJob> jobs;
+};
+
+Data make(const Shape& s) {
+    Data data;
+    Random random(1);
+    const auto draw = [&](std::int64_t count, double deviation, std::vector<fp16>& to,
+                          std::vector<float>& wide) {
+        for (std::int64_t i = 0; i < count; ++i) {
+            to.push_back(to_fp16(deviation * random.normal(), Rounding::nearest_even));
+            wide.push_back(to_float(to.back()));
+        }
+    };
+    draw(s.jobs * s.m * s.k, s.a_deviation, data.a, data.a32);
+    draw(s.jobs * s.k * s.n, s.b_deviation, data.b, data.b32);
+    data.y.resize(static_cast<std::size_t>(s.jobs * s.m * s.n));
+    data.y32.resize(data.y.size());
+    for (std::int64_t j = 0; j < s.jobs; ++j) {
+        const fp16 *a = data.a.data() + j * s.m * s.k, *b = data.b.data() + j * s.k * s.n;
+        data.jobs.push_back({s.a_by_columns ? kernels::Matrix{a, s.m, s.k, 1, s.m}
+                                            : kernels::Matrix{a, s.m, s.k, s.k, 1},
+                             s.b_by_columns ? kernels::Matrix{b, s.k, s.n, 1, s.k}
+                                            : kernels::Matrix{b, s.k, s.n, s.n, 1},
+                             data.y.data() + j * s.m * s.n, s.n, nullptr});
+    }
+    return data;
+}
+
+/// Compares a thousand results of the exact product with the scalar model.
+bool matches_model(const Shape& s, const Data& data) {
+    Random random(2);
+    std::vector<fp16> x(static_cast<std::size_t>(s.k)), w(x.size());
+    for (int i = 0; i < 1000; ++i) {
+        const auto& job = data.jobs[random.below(data.jobs.size())];
+        const auto r = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(s.m)));
+        const auto c = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(s.n)));
+        for (std::int64_t k = 0; k < s.k; ++k) {
+            x[static_cast<std::size_t>(k)] =
+                job.a.data[r * job.a.row_stride + k * job.a.column_stride];
+            w[static_cast<std::size_t>(k)] =
+                job.b.data[k * job.b.row_stride + c * job.b.column_stride];
+        }
+        const fp16 want = reference::chip::multiply_accumulate(x, w, 0.0F, {});
+        if (job.y[r * job.y_row_stride + c] != want) {
+            return false;
+        }
+    }
+    return true;
+}
+
+nlohmann::json measure(const Shape& s, double single_peak) {
+    Data data = make(s);
+    const double products = static_cast<double>(s.jobs * s.m * s.k * s.n);
+    nlohmann::json result{{"shape", s.name}};
+    fmt::print("{}\n", s.name);
+    for (const int threads : {1, 2}) {
+        ThreadPool pool(threads);
+        kernels::MatmulScratch scratch;
+        const auto exact = [&] { kernels::matmul_exact(data.jobs, {}, pool, scratch, nullptr); };
+        const auto fast = [&] { kernels::matmul_fast(data.jobs, pool, scratch); };
+        const auto sgemm = [&] {
+            for (std::int64_t j = 0; j < s.jobs; ++j) {
+                kernels::gemm(s.a_by_columns, s.b_by_columns, s.m, s.n, s.k, 1.0F,
+                              data.a32.data() + j * s.m * s.k, s.a_by_columns ? s.m : s.k,
+                              data.b32.data() + j * s.k * s.n, s.b_by_columns ? s.k : s.n, 0.0F,
+                              data.y32.data() + j * s.m * s.n, s.n, pool);
+            }
+        };
+        exact();
+        if (!matches_model(s, data)) {
+            fmt::print("  exact differs from the scalar model\n");
+            return nullptr;
+        }
+        const std::pair<const char*, std::function<void()>> contenders[] = {
+            {"exact", exact}, {"fast", fast}, {"sgemm", sgemm}};
+        for (const auto& [name, body] : contenders) {
+            const double time = median(body), rate = products / time;
+            const double share = single_peak > 0 ? rate / (single_peak * threads) : 0.0;
+            fmt::print("  {} threads {:6} {:9.1f} us {:7.1f} GFLOP/s {:5.1f} % of peak\n", threads,
+                       name, time * 1e6, 2e-9 * rate, 100.0 * share);
+            result["measured"].push_back({{"threads", threads},
+                                          {"contender", name},
+                                          {"microseconds", time * 1e6},
+                                          {"gflops", 2e-9 * rate},
+                                          {"share_of_peak", share}});
+        }
+    }
+    return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const double single_peak = peak();
+    const char* target = hwy::TargetName(hwy::SupportedAndGeneratedTargets().front());
+    fmt::print("target {}, FMA peak of a thread {:.1f} GFLOP/s, {} hardware threads\n", target,
+               2e-9 * single_peak, std::thread::hardware_concurrency());
+    nlohmann::json all{{"target", target}, {"peak_gflops", 2e-9 * single_peak}};
+    for (const Shape& shape : shapes) {
+        const nlohmann::json result = measure(shape, single_peak);
+        if (result.is_null()) {
+            return 1;
+        }
+        all["shapes"].push_back(result);
+    }
+    if (argc == 3 && std::string_view(argv[1]) == "--json") {
+        std::ofstream(argv[2]) << all.dump(2) << "\n";
+    }
+    return 0;
+}

@@ -1,0 +1,275 @@
+// Packing for the products: operands as floats in the order the inner loops read them, with the
+// magnitudes that bound their sums. Included once per vector target.
+
+#if defined(POME_KERNELS_MATMUL_PACKING_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef POME_KERNELS_MATMUL_PACKING_INL_H_
+#undef POME_KERNELS_MATMUL_PACKING_INL_H_
+#else
+#define POME_KERNELS_MATMUL_PACKING_INL_H_
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/matmul_call.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace pome::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr std::int64_t lanes = HWY_LANES(float);
+constexpr std::int64_t panel_width = 2 * lanes;
+// Rows of a tile, two vectors of accumulators each: as many as the registers hold. With 32
+// registers 8 was fastest (10 and 12 made g++ 12 spill).
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_ARCH_ARM_A64
+constexpr std::int64_t block_rows = 8;
+#else
+constexpr std::int64_t block_rows = 4;
+#endif
+/// Steps of K that are packed together, through a buffer that stays in the nearest cache, and for
+/// which norms are kept.
+constexpr std::int64_t packed_steps = 32;
+
+/// K rounded up to whole lines: packed pieces start on lines of their own.
+inline std::int64_t padded(std::int64_t inner) {
+    return (inner + 15) / 16 * 16;
+}
+
+#if HWY_TARGET != HWY_SCALAR
+/// 8 columns of up to 8 rows that lie `stride` apart: column i to to + i * width, 8 or 4 elements.
+template <std::int64_t width>
+inline void transpose(const fp16* from, std::int64_t stride, std::int64_t rows, std::uint16_t* to) {
+    const hn::FixedTag<std::uint16_t, 8> d;
+    const hn::FixedTag<std::uint32_t, 4> dw;
+    const hn::FixedTag<std::uint64_t, 2> dq;
+    hn::Vec<decltype(d)> row[8];
+    for (std::int64_t r = 0; r < 8; ++r) {
+        row[r] = r < rows ? hn::LoadU(d, &from[r * stride].bits) : hn::Zero(d);
+    }
+    hn::Vec<decltype(dw)> pairs[2][4];  // [columns 0-3, 4-7][rows 2i and 2i + 1]
+    for (int i = 0; i < 4; ++i) {
+        pairs[0][i] = hn::BitCast(dw, hn::InterleaveLower(d, row[2 * i], row[2 * i + 1]));
+        pairs[1][i] = hn::BitCast(dw, hn::InterleaveUpper(d, row[2 * i], row[2 * i + 1]));
+    }
+    for (int i = 0; i < 4; ++i) {  // columns 2i and 2i + 1
+        const auto& part = pairs[i / 2];
+        const bool lower = i % 2 == 0;
+        const auto first = lower ? hn::InterleaveLower(dw, part[0], part[1])
+                                 : hn::InterleaveUpper(dw, part[0], part[1]);
+        const auto second = lower ? hn::InterleaveLower(dw, part[2], part[3])
+                                  : hn::InterleaveUpper(dw, part[2], part[3]);
+        const auto f = hn::BitCast(dq, first), s = hn::BitCast(dq, second);
+        const auto even = hn::BitCast(d, hn::InterleaveLower(dq, f, s));
+        const auto odd = hn::BitCast(d, hn::InterleaveUpper(dq, f, s));
+        if constexpr (width >= 8) {
+            hn::StoreU(even, d, to + 2 * i * width);
+            hn::StoreU(odd, d, to + (2 * i + 1) * width);
+        } else {
+            const hn::FixedTag<std::uint16_t, 4> half;
+            hn::StoreU(hn::LowerHalf(half, even), half, to + 2 * i * width);
+            hn::StoreU(hn::LowerHalf(half, odd), half, to + (2 * i + 1) * width);
+        }
+    }
+}
+#endif
+
+/// to[k * width + i] = from[i * stride + k * step] for i < count, 0 for the others, k < steps.
+template <std::int64_t width>
+inline void gather(const fp16* from, std::int64_t stride, std::int64_t step, std::int64_t count,
+                   std::int64_t steps, std::uint16_t* to) {
+    std::int64_t k = 0;
+    if (stride == 1 && count == width) {
+        for (; k < steps; ++k) {
+            std::memcpy(to + k * width, from + k * step, 2 * width);
+        }
+    }
+#if HWY_TARGET != HWY_SCALAR
+    if (k == 0 && step == 1) {
+        for (; k + 8 <= steps; k += 8) {
+            for (std::int64_t i = 0; i < width; i += 8) {
+                const std::int64_t rows = std::clamp<std::int64_t>(count - i, 0, 8);
+                transpose<width>(from + i * stride + k, stride, rows, to + k * width + i);
+            }
+        }
+    }
+#endif
+    for (; k < steps; ++k) {
+        for (std::int64_t i = 0; i < width; ++i) {
+            to[k * width + i] = i < count ? from[i * stride + k * step].bits : std::uint16_t{0};
+        }
+    }
+}
+
+/// fp16 bits to floats, exact. An exponent of 31 is an ordinary one (infinity is 2^16, as the
+/// engine reads it), or with `ieee` stands for infinities and NaN.
+template <bool ieee>
+HWY_INLINE hn::Vec<hn::ScalableTag<float>> decode(const std::uint16_t* from) {
+    const hn::ScalableTag<float> d;
+    const hn::ScalableTag<std::uint32_t> du;
+    const hn::Rebind<std::uint16_t, decltype(d)> dh;
+    const auto bits = hn::PromoteTo(du, hn::Load(dh, from));
+    const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7FFFU)));
+    // Subnormals become subnormal floats; the product with a power of two puts all exponents right.
+    auto value = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112F));
+    if constexpr (ieee) {
+        const auto special = hn::Ge(value, hn::Set(d, 65536.0F));
+        const auto all = hn::BitCast(d, hn::Set(du, 0x7F800000U));
+        value = hn::Or(value, hn::IfThenElseZero(special, all));
+    }
+    const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000U)));
+    return hn::Or(value, hn::BitCast(d, sign));
+}
+
+/// One panel of b, packed.
+struct PackedColumns {
+    float* values;    ///< [k][column]
+    float* smallest;  ///< [k], the smallest magnitude but zero, a large number if all are zero
+    float* norms;     ///< [k / packed_steps], the largest norm of a column's part
+    float largest;    ///< magnitude
+};
+
+/// Floats that a panel takes; without bounds the values alone.
+template <class Kernel>
+inline std::int64_t packed_columns_size(std::int64_t inner) {
+    return (Kernel::bounded ? panel_width + 2 : panel_width) * padded(inner);
+}
+
+/// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`.
+template <class Kernel>
+inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* memory) {
+    const hn::ScalableTag<float> d;
+    HWY_ALIGN std::uint16_t halves[packed_steps * panel_width];
+    const std::int64_t count = std::min(panel_width, b.columns - first);
+    float* smallest = memory + panel_width * padded(b.rows);
+    const PackedColumns packed{memory, smallest, smallest + padded(b.rows), 0.0F};
+    const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
+    auto largest = zero;
+    for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
+        const std::int64_t steps = std::min(packed_steps, b.rows - from);
+        gather<panel_width>(b.data + from * b.row_stride + first * b.column_stride, b.column_stride,
+                            b.row_stride, count, steps, halves);
+        auto n0 = zero, n1 = zero;
+        for (std::int64_t k = 0; k < steps; ++k) {
+            const auto v0 = decode<Kernel::ieee>(halves + k * panel_width);
+            const auto v1 = decode<Kernel::ieee>(halves + k * panel_width + lanes);
+            float* row = packed.values + (from + k) * panel_width;
+            hn::Store(v0, d, row);
+            hn::Store(v1, d, row + lanes);
+            if constexpr (Kernel::bounded) {
+                const auto m0 = hn::Abs(v0), m1 = hn::Abs(v1);
+                n0 = hn::MulAdd(v0, v0, n0);
+                n1 = hn::MulAdd(v1, v1, n1);
+                largest = hn::Max(largest, hn::Max(m0, m1));
+                const auto least = hn::Min(hn::IfThenElse(hn::Eq(m0, zero), nothing, m0),
+                                           hn::IfThenElse(hn::Eq(m1, zero), nothing, m1));
+                packed.smallest[from + k] = hn::GetLane(hn::MinOfLanes(d, least));
+            }
+        }
+        if constexpr (Kernel::bounded) {
+            const float norm = hn::GetLane(hn::MaxOfLanes(d, hn::Max(n0, n1)));
+            packed.norms[from / packed_steps] = std::sqrt(norm);
+        }
+    }
+    PackedColumns result = packed;
+    result.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
+    return result;
+}
+
+/// block_rows rows of a, packed.
+struct PackedRows {
+    float* factors;  ///< [k][row], as Kernel::factor makes them
+    float*
+        limits;  ///< [k][row], as Kernel::limit makes them; this and the rest: bounded kernels only
+    float* top;  ///< [k], the largest limit
+    float* norms;   ///< [k / packed_steps], the largest norm of a row's part
+    float largest;  ///< magnitude
+};
+
+/// Floats that a block of rows takes.
+template <class Kernel>
+inline std::int64_t packed_rows_size(std::int64_t inner) {
+    return (Kernel::bounded ? 2 * block_rows + 2 : block_rows) * padded(inner);
+}
+
+/// The largest norm among rows whose elements' squares were summed in lanes block_rows apart.
+template <class V>
+inline float largest_norm(const V* squares, std::int64_t vectors) {
+    const hn::ScalableTag<float> d;
+    HWY_ALIGN float sums[block_rows > lanes ? block_rows : lanes];
+    for (std::int64_t j = 0; j < vectors; ++j) {
+        hn::Store(squares[j], d, sums + j * lanes);
+    }
+    float largest = 0.0F;
+    for (std::int64_t r = 0; r < block_rows; ++r) {
+        float norm = 0.0F;
+        for (std::int64_t i = r; i < vectors * lanes; i += block_rows) {
+            norm += sums[i];
+        }
+        largest = std::max(largest, norm);
+    }
+    return std::sqrt(largest);
+}
+
+/// top[k] = max over rows of limits[k][row].
+inline void find_tops(const float* limits, std::int64_t inner, float* top) {
+    const hn::CappedTag<float, block_rows> d;
+    constexpr std::int64_t part = lanes < block_rows ? lanes : block_rows;
+    for (std::int64_t k = 0; k < inner; ++k) {
+        auto limit = hn::Load(d, limits + k * block_rows);
+        for (std::int64_t i = part; i < block_rows; i += part) {
+            limit = hn::Max(limit, hn::Load(d, limits + k * block_rows + i));
+        }
+        top[k] = hn::GetLane(hn::MaxOfLanes(d, limit));
+    }
+}
+
+/// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`.
+template <class Kernel>
+inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
+    const hn::ScalableTag<float> d;
+    constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
+    const std::int64_t inner = a.columns, count = std::min(block_rows, a.rows - first);
+    float* limits = memory + block_rows * padded(inner);
+    float* top = limits + block_rows * padded(inner);
+    PackedRows packed{memory, limits, top, top + padded(inner), 0.0F};
+    HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
+    auto largest = hn::Zero(d);
+    for (std::int64_t from = 0; from < inner; from += packed_steps) {
+        const std::int64_t steps = std::min(packed_steps, inner - from);
+        gather<block_rows>(a.data + first * a.row_stride + from * a.column_stride, a.row_stride,
+                           a.column_stride, count, steps, halves);
+        const std::int64_t end = padded(steps) * block_rows;  // rows are padded to this
+        std::fill(halves + steps * block_rows, halves + end, std::uint16_t{0});
+        hn::Vec<decltype(d)> squares[period];
+        for (auto& square : squares) {
+            square = hn::Zero(d);
+        }
+        for (std::int64_t i = 0; i < end; i += period * lanes) {
+            for (std::int64_t j = 0; j < period; ++j) {
+                const auto v = decode<Kernel::ieee>(halves + i + j * lanes);
+                const std::int64_t at = from * block_rows + i + j * lanes;
+                hn::Store(Kernel::factor(v), d, packed.factors + at);
+                if constexpr (Kernel::bounded) {
+                    squares[j] = hn::MulAdd(v, v, squares[j]);
+                    largest = hn::Max(largest, hn::Abs(v));
+                    hn::Store(Kernel::limit(v), d, packed.limits + at);
+                }
+            }
+        }
+        if constexpr (Kernel::bounded) {
+            packed.norms[from / packed_steps] = largest_norm(squares, period);
+        }
+    }
+    if constexpr (Kernel::bounded) {
+        find_tops(packed.limits, inner, packed.top);
+        packed.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
+    }
+    return packed;
+}
+
+}  // namespace pome::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard
