@@ -12,9 +12,9 @@
 
 namespace pome {
 
-/// Little-endian reads from bytes that came from outside. Every read is checked; a read past the end
-/// throws Error{malformed_file} naming the source, the offset and what was wanted. The bytes stay the
-/// caller's and must outlive the reader.
+/// Little-endian reads from bytes that came from outside. Every read is checked; a read past the
+/// end throws Error{malformed_file} naming the source, the offset and what was wanted. The bytes
+/// stay the caller's and must outlive the reader.
 class ByteReader {
   public:
     /// `where` is the error's place ("formats.weight_blob"), `source` the file's name.
@@ -37,7 +37,8 @@ class ByteReader {
 
     /// Throws Error{malformed_file}: "FILE: MESSAGE (at byte AT)".
     template <typename... Args>
-    [[noreturn]] void fail_at(std::uint64_t at, fmt::format_string<Args...> format, Args&&... args) const {
+    [[noreturn]] void fail_at(std::uint64_t at, fmt::format_string<Args...> format,
+                              Args&&... args) const {
         pome::fail(Code::malformed_file, where_, "{}: {} (at byte {})", source_,
                    fmt::format(format, std::forward<Args>(args)...), at);
     }
@@ -45,7 +46,8 @@ class ByteReader {
   private:
     void check(std::uint64_t at, std::uint64_t count) const {
         if (at > bytes_.size() || count > bytes_.size() - at) {
-            fail_at(at, "{} bytes wanted, but the file ends at byte {}; truncated?", count, bytes_.size());
+            fail_at(at, "{} bytes wanted, but the file ends at byte {}; truncated?", count,
+                    bytes_.size());
         }
     }
     template <typename T>
@@ -71,8 +73,12 @@ class ByteWriter {
         bytes_.resize(at + sizeof(T));
         std::memcpy(bytes_.data() + at, &value, sizeof(T));
     }
-    void put_bytes(std::span<const std::byte> more) { bytes_.insert(bytes_.end(), more.begin(), more.end()); }
-    void pad_to(std::size_t multiple) { bytes_.resize((bytes_.size() + multiple - 1) / multiple * multiple); }
+    void put_bytes(std::span<const std::byte> more) {
+        bytes_.insert(bytes_.end(), more.begin(), more.end());
+    }
+    void pad_to(std::size_t multiple) {
+        bytes_.resize((bytes_.size() + multiple - 1) / multiple * multiple);
+    }
     std::size_t size() const { return bytes_.size(); }
     const std::vector<std::byte>& bytes() const { return bytes_; }
     std::vector<std::byte> take() { return std::move(bytes_); }

@@ -7,13 +7,31 @@
 
 namespace pome {
 
-/// Element types of MIL programs and of files. Sub-byte types are held one element a byte in memory.
+/// Element types of MIL programs and of files. Sub-byte types are held one element a byte in
+/// memory.
 enum class DType : std::uint8_t {
-    fp16, fp32, fp64, bf16,
-    int4, int8, int16, int32, int64,
-    uint1, uint2, uint3, uint4, uint6, uint8, uint16, uint32, uint64,
-    fp8_e4m3fn, fp8_e5m2,
-    boolean, string,
+    fp16,
+    fp32,
+    fp64,
+    bf16,
+    int4,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint1,
+    uint2,
+    uint3,
+    uint4,
+    uint6,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    fp8_e4m3fn,
+    fp8_e5m2,
+    boolean,
+    string,
 };
 
 /// The name in MIL text: "fp16", "int32", "bool", "string", ...

@@ -25,8 +25,8 @@ enum class Code {
     interrupted,          ///< stopped on request, after saving
 };
 
-/// The one error type. `text()` is "[where] message"; the message names the thing, the rule, the value
-/// and the way out.
+/// The one error type. `text()` is "[where] message"; the message names the thing, the rule, the
+/// value and the way out.
 class Error : public std::exception {
   public:
     Error(Code error_code, std::string_view where, std::string message);
@@ -46,7 +46,8 @@ class Error : public std::exception {
 
 /// Throws Error{code, where, the formatted message}.
 template <typename... Args>
-[[noreturn]] void fail(Code code, std::string_view where, fmt::format_string<Args...> format, Args&&... args) {
+[[noreturn]] void fail(Code code, std::string_view where, fmt::format_string<Args...> format,
+                       Args&&... args) {
     throw Error(code, where, fmt::format(format, std::forward<Args>(args)...));
 }
 

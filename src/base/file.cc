@@ -18,7 +18,9 @@ namespace {
 
 constexpr std::string_view here = "base.file";
 
-std::string reason(int error) { return std::generic_category().message(error); }
+std::string reason(int error) {
+    return std::generic_category().message(error);
+}
 
 [[noreturn]] void fail_io(const std::filesystem::path& path, std::string_view doing, int error) {
     fail(Code::io, here, "{}: cannot {}: {}", path.string(), doing, reason(error));
@@ -26,8 +28,11 @@ std::string reason(int error) { return std::generic_category().message(error); }
 
 class Descriptor {
   public:
-    explicit Descriptor(const std::filesystem::path& path) : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-        if (value_ < 0) { fail_io(path, "open", errno); }
+    explicit Descriptor(const std::filesystem::path& path)
+        : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+        if (value_ < 0) {
+            fail_io(path, "open", errno);
+        }
     }
     ~Descriptor() { ::close(value_); }
     Descriptor(const Descriptor&) = delete;
@@ -40,8 +45,12 @@ class Descriptor {
 
 std::uint64_t regular_size(const Descriptor& file, const std::filesystem::path& path) {
     struct stat status {};
-    if (::fstat(file.get(), &status) != 0) { fail_io(path, "inspect", errno); }
-    if (S_ISDIR(status.st_mode)) { fail(Code::io, here, "{}: is a directory, a file was expected", path.string()); }
+    if (::fstat(file.get(), &status) != 0) {
+        fail_io(path, "inspect", errno);
+    }
+    if (S_ISDIR(status.st_mode)) {
+        fail(Code::io, here, "{}: is a directory, a file was expected", path.string());
+    }
     return static_cast<std::uint64_t>(status.st_size);
 }
 
@@ -50,7 +59,8 @@ Container read_whole(const std::filesystem::path& path, std::uint64_t limit) {
     const Descriptor file(path);
     const std::uint64_t size = regular_size(file, path);
     if (size > limit) {
-        fail(Code::io, here, "{}: {} bytes, more than the {} that such a file may have", path.string(), size, limit);
+        fail(Code::io, here, "{}: {} bytes, more than the {} that such a file may have",
+             path.string(), size, limit);
     }
     Container content;
     content.resize(size);
@@ -59,19 +69,30 @@ Container read_whole(const std::filesystem::path& path, std::uint64_t limit) {
         if (done == content.size()) {
             char probe = 0;
             const ssize_t n = ::read(file.get(), &probe, 1);
-            if (n < 0 && errno == EINTR) { continue; }
-            if (n < 0) { fail_io(path, "read", errno); }
-            if (n == 0) { return content; }
+            if (n < 0 && errno == EINTR) {
+                continue;
+            }
+            if (n < 0) {
+                fail_io(path, "read", errno);
+            }
+            if (n == 0) {
+                return content;
+            }
             if (content.size() >= limit) {
-                fail(Code::io, here, "{}: more than the {} bytes that such a file may have", path.string(), limit);
+                fail(Code::io, here, "{}: more than the {} bytes that such a file may have",
+                     path.string(), limit);
             }
             content.push_back(static_cast<typename Container::value_type>(probe));
             ++done;
             continue;
         }
         const ssize_t n = ::read(file.get(), content.data() + done, content.size() - done);
-        if (n < 0 && errno == EINTR) { continue; }
-        if (n < 0) { fail_io(path, "read", errno); }
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            fail_io(path, "read", errno);
+        }
         if (n == 0) {
             content.resize(done);
             return content;
@@ -93,14 +114,20 @@ std::string read_text(const std::filesystem::path& path, std::uint64_t limit) {
 MappedFile::MappedFile(const std::filesystem::path& path) {
     const Descriptor file(path);
     size_ = regular_size(file, path);
-    if (size_ == 0) { return; }
+    if (size_ == 0) {
+        return;
+    }
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (address == MAP_FAILED) { fail_io(path, "map", errno); }
+    if (address == MAP_FAILED) {
+        fail_io(path, "map", errno);
+    }
     data_ = static_cast<const std::byte*>(address);
 }
 
 MappedFile::~MappedFile() {
-    if (data_ != nullptr) { ::munmap(const_cast<std::byte*>(data_), size_); }
+    if (data_ != nullptr) {
+        ::munmap(const_cast<std::byte*>(data_), size_);
+    }
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -115,31 +142,49 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
     std::string name = path_.string() + ".tmp-XXXXXX";
     descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
-    if (descriptor_ < 0) { fail_io(path_, "write", errno); }
+    if (descriptor_ < 0) {
+        fail_io(path_, "write", errno);
+    }
     temporary_ = name;
     ::fchmod(descriptor_, 0644);
 }
 
 AtomicFile::~AtomicFile() {
-    if (descriptor_ >= 0) { ::close(descriptor_); }
-    if (!temporary_.empty()) { ::unlink(temporary_.c_str()); }
+    if (descriptor_ >= 0) {
+        ::close(descriptor_);
+    }
+    if (!temporary_.empty()) {
+        ::unlink(temporary_.c_str());
+    }
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
         const ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
-        if (n < 0 && errno == EINTR) { continue; }
-        if (n < 0) { fail_io(path_, "write", errno); }
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            fail_io(path_, "write", errno);
+        }
         bytes = bytes.subspan(static_cast<std::size_t>(n));
     }
 }
 
-void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+void AtomicFile::write(std::string_view text) {
+    write(std::as_bytes(std::span(text)));
+}
 
 void AtomicFile::commit() {
-    if (::fsync(descriptor_) != 0) { fail_io(path_, "flush to the disk", errno); }
-    if (::close(std::exchange(descriptor_, -1)) != 0) { fail_io(path_, "close", errno); }
-    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) { fail_io(path_, "replace", errno); }
+    if (::fsync(descriptor_) != 0) {
+        fail_io(path_, "flush to the disk", errno);
+    }
+    if (::close(std::exchange(descriptor_, -1)) != 0) {
+        fail_io(path_, "close", errno);
+    }
+    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
+        fail_io(path_, "replace", errno);
+    }
     temporary_.clear();
     sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
@@ -156,12 +201,16 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view text)
 
 void sync_directory(const std::filesystem::path& path) {
     const Descriptor directory(path);
-    if (::fsync(directory.get()) != 0 && errno != EINVAL) { fail_io(path, "flush to the disk", errno); }
+    if (::fsync(directory.get()) != 0 && errno != EINVAL) {
+        fail_io(path, "flush to the disk", errno);
+    }
 }
 
 TemporaryDirectory::TemporaryDirectory() {
     std::string name = (std::filesystem::temp_directory_path() / "pome-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) { fail_io(name, "create", errno); }
+    if (::mkdtemp(name.data()) == nullptr) {
+        fail_io(name, "create", errno);
+    }
     path_ = name;
 }
 

@@ -10,10 +10,12 @@
 
 namespace pome {
 
-/// The whole file. Throws Error{io} with the system's reason; refuses directories and files larger than
-/// `limit` bytes.
-std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 40);
-std::string read_text(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 32);
+/// The whole file. Throws Error{io} with the system's reason; refuses directories and files larger
+/// than `limit` bytes.
+std::vector<std::byte> read_file(const std::filesystem::path& path,
+                                 std::uint64_t limit = std::uint64_t{1} << 40);
+std::string read_text(const std::filesystem::path& path,
+                      std::uint64_t limit = std::uint64_t{1} << 32);
 
 /// A read-only mapping of a file, for files that are larger than what is read of them.
 class MappedFile {
@@ -30,9 +32,10 @@ class MappedFile {
     std::size_t size_ = 0;
 };
 
-/// A file that appears whole or not at all: written beside `path` under a temporary name, flushed to the
-/// disk, then renamed. Without commit() the destructor removes the temporary file; what was at `path`
-/// stays. Every failure (full disk, no permission) throws Error{io} naming the path and the reason.
+/// A file that appears whole or not at all: written beside `path` under a temporary name, flushed
+/// to the disk, then renamed. Without commit() the destructor removes the temporary file; what was
+/// at `path` stays. Every failure (full disk, no permission) throws Error{io} naming the path and
+/// the reason.
 class AtomicFile {
   public:
     explicit AtomicFile(std::filesystem::path path);

@@ -26,9 +26,15 @@ fp16 to_fp16(double value, Rounding rounding);
 /// The same for float.
 fp16 to_fp16(float value, Rounding rounding);
 
-constexpr bool is_nan(fp16 v) { return (v.bits & 0x7FFF) > 0x7C00; }
-constexpr bool is_infinite(fp16 v) { return (v.bits & 0x7FFF) == 0x7C00; }
-constexpr bool is_zero(fp16 v) { return (v.bits & 0x7FFF) == 0; }
+constexpr bool is_nan(fp16 v) {
+    return (v.bits & 0x7FFF) > 0x7C00;
+}
+constexpr bool is_infinite(fp16 v) {
+    return (v.bits & 0x7FFF) == 0x7C00;
+}
+constexpr bool is_zero(fp16 v) {
+    return (v.bits & 0x7FFF) == 0;
+}
 
 constexpr float fp16_max = 65504.0F;
 constexpr float fp16_min_normal = 0x1p-14F;

@@ -28,12 +28,16 @@ std::uint64_t Random::next() {
     return result;
 }
 
-double Random::uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+double Random::uniform() {
+    return static_cast<double>(next() >> 11) * 0x1p-53;
+}
 
 std::uint64_t Random::below(std::uint64_t bound) {
     const std::uint64_t limit = ~std::uint64_t{0} - (~std::uint64_t{0} % bound + 1) % bound;
     std::uint64_t value = next();
-    while (value > limit) { value = next(); }
+    while (value > limit) {
+        value = next();
+    }
     return value % bound;
 }
 

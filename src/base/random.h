@@ -5,7 +5,8 @@
 
 namespace pome {
 
-/// xoshiro256** seeded by splitmix64: the same numbers on every platform, state savable for exact resume.
+/// xoshiro256** seeded by splitmix64: the same numbers on every platform, state savable for exact
+/// resume.
 class Random {
   public:
     using State = std::array<std::uint64_t, 4>;

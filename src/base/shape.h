@@ -7,8 +7,8 @@
 
 namespace pome {
 
-/// The sizes of a tensor's axes, outermost first. Rank 0 is a scalar. A size of `unknown` ('?' in MIL
-/// text) is allowed only in types that were read; everything that computes wants static shapes.
+/// The sizes of a tensor's axes, outermost first. Rank 0 is a scalar. A size of `unknown` ('?' in
+/// MIL text) is allowed only in types that were read; everything that computes wants static shapes.
 class Shape {
   public:
     static constexpr std::int64_t unknown = -1;
@@ -18,7 +18,8 @@ class Shape {
     explicit Shape(std::vector<std::int64_t> sizes) : sizes_(std::move(sizes)) {}
 
     int rank() const { return static_cast<int>(sizes_.size()); }
-    /// Size of an axis; negative axes count from the end. The caller guarantees -rank <= axis < rank.
+    /// Size of an axis; negative axes count from the end. The caller guarantees -rank <= axis <
+    /// rank.
     std::int64_t operator[](int axis) const { return sizes_[index(axis)]; }
     std::int64_t& operator[](int axis) { return sizes_[index(axis)]; }
     const std::vector<std::int64_t>& sizes() const { return sizes_; }
@@ -43,8 +44,8 @@ class Shape {
     std::vector<std::int64_t> sizes_;
 };
 
-/// The shape that two operands broadcast to by NumPy's rules (sizes equal or 1, aligned at the end).
-/// Returns false when they do not broadcast.
+/// The shape that two operands broadcast to by NumPy's rules (sizes equal or 1, aligned at the
+/// end). Returns false when they do not broadcast.
 bool broadcast(const Shape& a, const Shape& b, Shape& result);
 
 }  // namespace pome

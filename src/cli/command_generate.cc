@@ -24,7 +24,8 @@ void generate(const GenerateCommand& options) {
     tokenizer.expect_vocabulary(loaded.architecture.config.vocabulary, options.tokenizer);
     ThreadPool pool(options.device.threads);
     const auto device = open_device(options.device.device, options.device.numerics, pool);
-    train::Generator generator(loaded.architecture, loaded.weights, *device, pool, train::stage_form({}, 0));
+    train::Generator generator(loaded.architecture, loaded.weights, *device, pool,
+                               train::stage_form({}, 0));
     const auto prompt = tokenizer.encode(options.prompt, true, false);
     std::int32_t previous = formats::Tokenizer::bos;
     const auto print = [&](std::int32_t token) {
@@ -33,24 +34,46 @@ void generate(const GenerateCommand& options) {
         std::fflush(stdout);
         previous = token;
     };
-    for (std::size_t i = 1; i < prompt.size(); ++i) { print(prompt[i]); }
+    for (std::size_t i = 1; i < prompt.size(); ++i) {
+        print(prompt[i]);
+    }
     generator.run(prompt, options.generate, print);
-    if (isatty(STDOUT_FILENO) != 0) { fmt::print("\n"); }  // the text alone goes to files and pipes
+    if (isatty(STDOUT_FILENO) != 0) {
+        fmt::print("\n");
+    }  // the text alone goes to files and pipes
 }
 
 }  // namespace
 
 void add_generate(CLI::App& app) {
     auto options = std::make_shared<GenerateCommand>();
-    CLI::App* command = app.add_subcommand("generate", "Write text with a model; nothing but the text goes to standard output");
-    command->add_option("--model", options->model, "llama2.c .bin, .safetensors, checkpoint or run directory")->required()->check(CLI::ExistingPath);
-    command->add_option("--tokenizer", options->tokenizer, "tokenizer.bin of llama2.c or a SentencePiece .model")->required()->check(CLI::ExistingFile);
+    CLI::App* command = app.add_subcommand(
+        "generate", "Write text with a model; nothing but the text goes to standard output");
+    command
+        ->add_option("--model", options->model,
+                     "llama2.c .bin, .safetensors, checkpoint or run directory")
+        ->required()
+        ->check(CLI::ExistingPath);
+    command
+        ->add_option("--tokenizer", options->tokenizer,
+                     "tokenizer.bin of llama2.c or a SentencePiece .model")
+        ->required()
+        ->check(CLI::ExistingFile);
     options->device.add_to(*command);
-    command->add_option("--temperature", options->generate.temperature, "0: always the likeliest token")->capture_default_str()->check(CLI::Range(0.0, 100.0));
-    command->add_option("--tokens", options->generate.tokens, "how many at most")->capture_default_str()->check(CLI::Range(1, 1 << 24));
+    command
+        ->add_option("--temperature", options->generate.temperature,
+                     "0: always the likeliest token")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 100.0));
+    command->add_option("--tokens", options->generate.tokens, "how many at most")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1 << 24));
     command->add_option("--prompt", options->prompt, "text to go on from");
-    command->add_option("--seed", options->generate.seed, "the same seed gives the same text")->capture_default_str();
-    command->footer("Example:\n  pome generate --model stories260K.bin --tokenizer tok512.bin --device emulator:m4 --temperature 0 --tokens 100");
+    command->add_option("--seed", options->generate.seed, "the same seed gives the same text")
+        ->capture_default_str();
+    command->footer(
+        "Example:\n  pome generate --model stories260K.bin --tokenizer tok512.bin --device "
+        "emulator:m4 --temperature 0 --tokens 100");
     command->callback([options] { generate(*options); });
 }
 

@@ -33,10 +33,18 @@ json program(const Path& path) {
     json functions = json::object();
     for (const auto& function : read.functions) {
         json parameters = json::object();
-        for (const auto& parameter : function.parameters) { parameters[parameter.name] = parameter.type.text(); }
-        functions[function.name] = {{"opset", function.opset}, {"parameters", parameters}, {"operations", function.operations.size()}, {"outputs", function.outputs}};
+        for (const auto& parameter : function.parameters) {
+            parameters[parameter.name] = parameter.type.text();
+        }
+        functions[function.name] = {{"opset", function.opset},
+                                    {"parameters", parameters},
+                                    {"operations", function.operations.size()},
+                                    {"outputs", function.outputs}};
     }
-    return {{"kind", "mil program"}, {"version", read.version}, {"functions", functions}, {"unknown_ops", verified.unknown_ops}};
+    return {{"kind", "mil program"},
+            {"version", read.version},
+            {"functions", functions},
+            {"unknown_ops", verified.unknown_ops}};
 }
 
 json safetensors(const Path& path) {
@@ -46,40 +54,55 @@ json safetensors(const Path& path) {
 
 json checkpoint(const Path& path) {
     const formats::Checkpoint read(path);
-    return {{"kind", "checkpoint"}, {"state", read.state()}, {"metadata", read.model().metadata()}, {"tensors", tensors_of(read.model())}};
+    return {{"kind", "checkpoint"},
+            {"state", read.state()},
+            {"metadata", read.model().metadata()},
+            {"tensors", tensors_of(read.model())}};
 }
 
 json array(const Path& path) {
     const auto read = formats::read_npy(path);
-    return {{"kind", "numpy array"}, {"dtype", std::string(name(read.dtype))}, {"shape", read.shape.sizes()}};
+    return {{"kind", "numpy array"},
+            {"dtype", std::string(name(read.dtype))},
+            {"shape", read.shape.sizes()}};
 }
 
 json blob(std::span<const std::byte> bytes, const Path& path) {
     json records = json::array();
     for (const auto& record : formats::list_blob_records(bytes, path.string())) {
-        records.push_back({{"offset", record.offset}, {"dtype", std::string(name(record.dtype))}, {"bytes", record.bytes}});
+        records.push_back({{"offset", record.offset},
+                           {"dtype", std::string(name(record.dtype))},
+                           {"bytes", record.bytes}});
     }
     return {{"kind", "weight blob"}, {"records", records}};
 }
 
 json llama(const Path& path) {
     const auto m = formats::read_llama2c(path);
-    return {{"kind", "llama2.c model"}, {"width", m.width}, {"hidden", m.hidden}, {"layers", m.layers}, {"heads", m.heads},
-            {"kv_heads", m.kv_heads}, {"vocabulary", m.vocabulary}, {"sequence", m.sequence}, {"tied_head", m.tied_head}};
+    return {{"kind", "llama2.c model"},   {"width", m.width},       {"hidden", m.hidden},
+            {"layers", m.layers},         {"heads", m.heads},       {"kv_heads", m.kv_heads},
+            {"vocabulary", m.vocabulary}, {"sequence", m.sequence}, {"tied_head", m.tied_head}};
 }
 
-/// Files named .bin may be anything: the first kind that reads without fault; otherwise the fault of the likeliest.
+/// Files named .bin may be anything: the first kind that reads without fault; otherwise the fault
+/// of the likeliest.
 json binary(const Path& path) {
     const MappedFile file(path);
     const auto bytes = file.bytes();
     const auto starts = [&](std::size_t at, std::initializer_list<int> values) {
-        if (bytes.size() < at + values.size()) { return false; }
+        if (bytes.size() < at + values.size()) {
+            return false;
+        }
         for (const int value : values) {
-            if (bytes[at++] != static_cast<std::byte>(value)) { return false; }
+            if (bytes[at++] != static_cast<std::byte>(value)) {
+                return false;
+            }
         }
         return true;
     };
-    if (starts(4, {2, 0, 0, 0}) && starts(8, {0, 0, 0, 0, 0, 0, 0, 0})) { return blob(bytes, path); }
+    if (starts(4, {2, 0, 0, 0}) && starts(8, {0, 0, 0, 0, 0, 0, 0, 0})) {
+        return blob(bytes, path);
+    }
     try {
         return llama(path);
     } catch (const Error&) {
@@ -91,18 +114,29 @@ json binary(const Path& path) {
     }
     const formats::TokenShard shard(path);
     std::int32_t largest = 0;
-    for (std::int64_t i = 0; i < shard.size(); ++i) { largest = std::max(largest, shard[i]); }
+    for (std::int64_t i = 0; i < shard.size(); ++i) {
+        largest = std::max(largest, shard[i]);
+    }
     return {{"kind", "token file"}, {"tokens", shard.size()}, {"largest_id", largest}};
 }
 
 json inspect(const Path& path) {
-    if (std::filesystem::is_directory(path)) { return checkpoint(path); }
+    if (std::filesystem::is_directory(path)) {
+        return checkpoint(path);
+    }
     const auto extension = path.extension().string();
-    if (extension == ".mil") { return program(path); }
-    if (extension == ".safetensors") { return safetensors(path); }
-    if (extension == ".npy") { return array(path); }
+    if (extension == ".mil") {
+        return program(path);
+    }
+    if (extension == ".safetensors") {
+        return safetensors(path);
+    }
+    if (extension == ".npy") {
+        return array(path);
+    }
     if (extension == ".model") {
-        return {{"kind", "SentencePiece tokenizer"}, {"vocabulary", formats::Tokenizer::read(path).vocabulary()}};
+        return {{"kind", "SentencePiece tokenizer"},
+                {"vocabulary", formats::Tokenizer::read(path).vocabulary()}};
     }
     return binary(path);
 }
@@ -115,11 +149,18 @@ void add_inspect(CLI::App& app) {
         bool json = false;
     };
     auto options = std::make_shared<Options>();
-    CLI::App* command = app.add_subcommand("inspect", "Check a file and show what it holds; status 1 when it is malformed");
-    command->add_option("file", options->path, "MIL program, weight blob, model, tokenizer, tokens, safetensors, .npy or checkpoint")->required()->check(CLI::ExistingPath);
+    CLI::App* command = app.add_subcommand(
+        "inspect", "Check a file and show what it holds; status 1 when it is malformed");
+    command
+        ->add_option(
+            "file", options->path,
+            "MIL program, weight blob, model, tokenizer, tokens, safetensors, .npy or checkpoint")
+        ->required()
+        ->check(CLI::ExistingPath);
     command->add_flag("--json", options->json, "compact JSON, for programs");
     command->footer("Example:\n  pome inspect stories260K.bin");
-    command->callback([options] { fmt::print("{}\n", inspect(options->path).dump(options->json ? -1 : 2)); });
+    command->callback(
+        [options] { fmt::print("{}\n", inspect(options->path).dump(options->json ? -1 : 2)); });
 }
 
 }  // namespace pome::cli

@@ -16,7 +16,9 @@ namespace {
 // A signal handler can reach nothing else: the trainer looks at it between updates.
 std::atomic<bool> stop_requested{false};
 
-void request_stop(int) { stop_requested = true; }
+void request_stop(int) {
+    stop_requested = true;
+}
 
 struct TrainOptions {
     std::string config, run, resume;
@@ -26,25 +28,38 @@ struct TrainOptions {
 
 void print_report(const train::Report& line, bool json) {
     if (json) {
-        nlohmann::json record{{"step", line.step}, {"train_loss", line.train_loss}, {"validation_loss", line.validation_loss},
-                              {"learning_rate", line.learning_rate}, {"grad_norm", line.gradient_norm}, {"loss_scale", line.loss_scale},
-                              {"skipped", line.skipped}, {"ms_per_step", line.milliseconds}, {"device_ms", line.device_ms},
-                              {"host_ms", line.host_ms}, {"io_ms", line.io_ms}, {"tokens_per_second", line.tokens_per_second}};
+        nlohmann::json record{{"step", line.step},
+                              {"train_loss", line.train_loss},
+                              {"validation_loss", line.validation_loss},
+                              {"learning_rate", line.learning_rate},
+                              {"grad_norm", line.gradient_norm},
+                              {"loss_scale", line.loss_scale},
+                              {"skipped", line.skipped},
+                              {"ms_per_step", line.milliseconds},
+                              {"device_ms", line.device_ms},
+                              {"host_ms", line.host_ms},
+                              {"io_ms", line.io_ms},
+                              {"tokens_per_second", line.tokens_per_second}};
         fmt::print("{}\n", record.dump());
     } else {
-        fmt::print("step {:6}  train {:.4f}  val {:.4f}  lr {:.2e}  grad {:.3f}  {:.1f} ms/step (device {:.1f}, host {:.1f}, io {:.1f})  "
-                   "{:.0f} tokens/s  scale {:.0f}{}\n",
-                   line.step, line.train_loss, line.validation_loss, line.learning_rate, line.gradient_norm, line.milliseconds,
-                   line.device_ms, line.host_ms, line.io_ms, line.tokens_per_second, line.loss_scale,
-                   line.skipped > 0 ? fmt::format("  skipped {}", line.skipped) : "");
+        fmt::print(
+            "step {:6}  train {:.4f}  val {:.4f}  lr {:.2e}  grad {:.3f}  {:.1f} ms/step (device "
+            "{:.1f}, host {:.1f}, io {:.1f})  "
+            "{:.0f} tokens/s  scale {:.0f}{}\n",
+            line.step, line.train_loss, line.validation_loss, line.learning_rate,
+            line.gradient_norm, line.milliseconds, line.device_ms, line.host_ms, line.io_ms,
+            line.tokens_per_second, line.loss_scale,
+            line.skipped > 0 ? fmt::format("  skipped {}", line.skipped) : "");
     }
     std::fflush(stdout);
 }
 
 void print_sample(const train::Trainer& trainer, device::Device& device, ThreadPool& pool) {
     const auto& config = trainer.config();
-    const auto tokenizer = formats::Tokenizer::read(std::filesystem::path(config.data.directory) / "tokenizer.bin");
-    train::Generator generator(trainer.architecture(), trainer.weights(), device, pool, train::stage_form(config.engine, 0));
+    const auto tokenizer =
+        formats::Tokenizer::read(std::filesystem::path(config.data.directory) / "tokenizer.bin");
+    train::Generator generator(trainer.architecture(), trainer.weights(), device, pool,
+                               train::stage_form(config.engine, 0));
     train::GenerateOptions options;
     options.tokens = config.run.sample_tokens;
     options.temperature = 0.8;
@@ -61,35 +76,47 @@ void print_sample(const train::Trainer& trainer, device::Device& device, ThreadP
 int train(const TrainOptions& options) {
     const bool resumes = !options.resume.empty();
     if (resumes == !options.config.empty()) {
-        fail(Code::invalid_argument, "cli.train", "give either CONFIG.toml with --run DIR or --resume DIR");
+        fail(Code::invalid_argument, "cli.train",
+             "give either CONFIG.toml with --run DIR or --resume DIR");
     }
-    if (!resumes && options.run.empty()) { fail(Code::invalid_argument, "cli.train", "--run DIR is missing: where should the run be kept?"); }
+    if (!resumes && options.run.empty()) {
+        fail(Code::invalid_argument, "cli.train",
+             "--run DIR is missing: where should the run be kept?");
+    }
     if (resumes && !options.settings.empty()) {
-        fail(Code::invalid_argument, "cli.train", "--set cannot change a run that is resumed: it goes on exactly as it began");
+        fail(Code::invalid_argument, "cli.train",
+             "--set cannot change a run that is resumed: it goes on exactly as it began");
     }
-    const train::Config config = resumes ? train::run_config(options.resume)
-                                         : train::parse_config(read_text(options.config), options.config, options.settings,
-                                                               std::filesystem::current_path());
+    const train::Config config =
+        resumes ? train::run_config(options.resume)
+                : train::parse_config(read_text(options.config), options.config, options.settings,
+                                      std::filesystem::current_path());
     ThreadPool pool(config.engine.threads);
     const auto device = open_device(config.engine.device, config.engine.numerics, pool);
     const auto trainer = resumes ? train::Trainer::resume(options.resume, *device, pool)
                                  : train::Trainer::create(config, options.run, *device, pool);
     if (!options.json) {
-        fmt::print("{} parameters on {} ({}), {} training tokens, {} threads{}\n", trainer->architecture().parameter_count(),
-                   device->name(), config.engine.numerics, trainer->training_tokens(), pool.threads(),
+        fmt::print("{} parameters on {} ({}), {} training tokens, {} threads{}\n",
+                   trainer->architecture().parameter_count(), device->name(),
+                   config.engine.numerics, trainer->training_tokens(), pool.threads(),
                    resumes ? fmt::format(", resumed at step {}", trainer->step()) : "");
-        if (!resumes) { fmt::print("val {:.4f} before the first step\n", trainer->validate().loss); }
+        if (!resumes) {
+            fmt::print("val {:.4f} before the first step\n", trainer->validate().loss);
+        }
         std::fflush(stdout);
     }
     std::signal(SIGINT, request_stop);
     std::signal(SIGTERM, request_stop);
-    const auto outcome = trainer->run([&](const train::Report& line) { print_report(line, options.json); }, stop_requested);
+    const auto outcome = trainer->run(
+        [&](const train::Report& line) { print_report(line, options.json); }, stop_requested);
     if (outcome == train::Outcome::interrupted) {
-        fmt::print(stderr, "stopped at step {} and saved; continue with: pome train --resume {}\n", trainer->step(),
-                   resumes ? options.resume : options.run);
+        fmt::print(stderr, "stopped at step {} and saved; continue with: pome train --resume {}\n",
+                   trainer->step(), resumes ? options.resume : options.run);
         return exit_interrupted;
     }
-    if (config.run.sample_tokens > 0 && !options.json) { print_sample(*trainer, *device, pool); }
+    if (config.run.sample_tokens > 0 && !options.json) {
+        print_sample(*trainer, *device, pool);
+    }
     return exit_done;
 }
 
@@ -98,14 +125,20 @@ int train(const TrainOptions& options) {
 void add_train(CLI::App& app, int& status) {
     auto options = std::make_shared<TrainOptions>();
     CLI::App* command = app.add_subcommand("train", "Train a language model, or go on with a run");
-    command->add_option("config", options->config, "TOML file: [model], [data], [train], [optimizer], [engine]")->check(CLI::ExistingFile);
+    command
+        ->add_option("config", options->config,
+                     "TOML file: [model], [data], [train], [optimizer], [engine]")
+        ->check(CLI::ExistingFile);
     command->add_option("--run", options->run, "directory that will hold the run");
-    command->add_option("--resume", options->resume, "run directory to go on with, exactly where it stopped");
-    command->add_option("--set", options->settings, "section.key=value, over the file's; may be repeated");
+    command->add_option("--resume", options->resume,
+                        "run directory to go on with, exactly where it stopped");
+    command->add_option("--set", options->settings,
+                        "section.key=value, over the file's; may be repeated");
     command->add_flag("--json", options->json, "one JSON object a report on standard output");
-    command->footer("Examples:\n  pome train configs/demo.toml --run runs/demo --set train.steps=200\n"
-                    "  pome train --resume runs/demo\n"
-                    "SIGINT and SIGTERM save and end the run with status 3.");
+    command->footer(
+        "Examples:\n  pome train configs/demo.toml --run runs/demo --set train.steps=200\n"
+        "  pome train --resume runs/demo\n"
+        "SIGINT and SIGTERM save and end the run with status 3.");
     command->callback([options, &status] { status = train(*options); });
 }
 

@@ -10,8 +10,8 @@
 
 namespace pome::cli {
 
-// Exit statuses, the same for every command: 0 done, 1 the input or the work is at fault, 2 wrong usage,
-// 3 stopped on request after saving (train).
+// Exit statuses, the same for every command: 0 done, 1 the input or the work is at fault, 2 wrong
+// usage, 3 stopped on request after saving (train).
 constexpr int exit_done = 0, exit_failed = 1, exit_usage = 2, exit_interrupted = 3;
 
 // One command a file; each adds itself to the program.
@@ -24,8 +24,10 @@ void add_inspect(CLI::App& app);
 void add_data(CLI::App& app);
 void add_bench(CLI::App& app);
 
-/// Opens "reference" or "emulator:CHIP"; `numerics` is "exact" or "fast". Throws Error{invalid_argument} listing what there is.
-std::unique_ptr<device::Device> open_device(const std::string& name, const std::string& numerics, ThreadPool& pool);
+/// Opens "reference" or "emulator:CHIP"; `numerics` is "exact" or "fast". Throws
+/// Error{invalid_argument} listing what there is.
+std::unique_ptr<device::Device> open_device(const std::string& name, const std::string& numerics,
+                                            ThreadPool& pool);
 
 /// Options that several commands share.
 struct DeviceOptions {

@@ -6,17 +6,20 @@
 
 int main(int argc, char** argv) {
     using namespace pome;
-    CLI::App app{"Trains neural networks on Apple's Neural Engine, and on an emulator of it everywhere else."};
+    CLI::App app{
+        "Trains neural networks on Apple's Neural Engine, and on an emulator of it everywhere "
+        "else."};
     app.name("pome");
     app.set_version_flag("--version", "pome 0.1.0");
     app.require_subcommand(1);
-    app.footer("Examples:\n"
-               "  pome data stories --output stories.txt        write some text to learn from\n"
-               "  pome data prepare stories.txt --output data   make token files and a tokenizer of it\n"
-               "  pome train configs/demo.toml --run runs/a     train, with checkpoints in runs/a\n"
-               "  pome generate --model runs/a --tokenizer data/tokenizer.bin\n"
-               "Exit status: 0 done, 1 failed, 2 wrong usage, 3 stopped on request after saving.\n"
-               "Each command has its own --help.");
+    app.footer(
+        "Examples:\n"
+        "  pome data stories --output stories.txt        write some text to learn from\n"
+        "  pome data prepare stories.txt --output data   make token files and a tokenizer of it\n"
+        "  pome train configs/demo.toml --run runs/a     train, with checkpoints in runs/a\n"
+        "  pome generate --model runs/a --tokenizer data/tokenizer.bin\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage, 3 stopped on request after saving.\n"
+        "Each command has its own --help.");
     int status = cli::exit_done;
     cli::add_train(app, status);
     cli::add_generate(app);

@@ -10,12 +10,13 @@ template <typename Map>
 auto* find_surface(const Map& bound, const mil::NamedType& value, std::string_view kind) {
     const auto found = bound.find(value.name);
     if (found == bound.end() || found->second == nullptr) {
-        fail(Code::binding_missing, "device.evaluate", "{} '{}' ({}) has no surface; bind one", kind, value.name,
-             value.type.text());
+        fail(Code::binding_missing, "device.evaluate", "{} '{}' ({}) has no surface; bind one",
+             kind, value.name, value.type.text());
     }
     if (found->second->type() != value.type) {
-        fail(Code::surface_mismatch, "device.evaluate", "{} '{}' is {}, the surface bound to it holds {}", kind,
-             value.name, value.type.text(), found->second->type().text());
+        fail(Code::surface_mismatch, "device.evaluate",
+             "{} '{}' is {}, the surface bound to it holds {}", kind, value.name, value.type.text(),
+             found->second->type().text());
     }
     return found->second;
 }
@@ -23,13 +24,15 @@ auto* find_surface(const Map& bound, const mil::NamedType& value, std::string_vi
 }  // namespace
 
 void Executable::evaluate(const Bindings& bindings) {
-    for (const auto& input : inputs_) { find_surface(bindings.inputs, input, "input"); }
+    for (const auto& input : inputs_) {
+        find_surface(bindings.inputs, input, "input");
+    }
     for (const auto& output : outputs_) {
         const Surface* surface = find_surface(bindings.outputs, output, "output");
         for (const auto& [other, bound] : bindings.inputs) {
             if (bound == surface) {
-                fail(Code::surface_mismatch, "device.evaluate", "output '{}' is bound to the surface of input '{}'",
-                     output.name, other);
+                fail(Code::surface_mismatch, "device.evaluate",
+                     "output '{}' is bound to the surface of input '{}'", output.name, other);
             }
         }
     }
@@ -37,15 +40,18 @@ void Executable::evaluate(const Bindings& bindings) {
     run(bindings);
 }
 
-std::unique_ptr<Executable> Device::compile(const mil::Package& package, std::string_view function) {
+std::unique_ptr<Executable> Device::compile(const mil::Package& package,
+                                            std::string_view function) {
     mil::verify(package.program);
     const mil::Function* found = package.program.find_function(function);
     if (found == nullptr) {
-        fail(Code::invalid_argument, "device.compile", "the program has no function '{}'", function);
+        fail(Code::invalid_argument, "device.compile", "the program has no function '{}'",
+             function);
     }
     const auto findings = lint(*found, profile());
     if (!findings.empty()) {
-        fail(Code::compile_failed, "device.compile", "{} refuses the program: {}{}", name(), findings.front().text(),
+        fail(Code::compile_failed, "device.compile", "{} refuses the program: {}{}", name(),
+             findings.front().text(),
              findings.size() > 1 ? fmt::format(" (and {} more)", findings.size() - 1) : "");
     }
     ++compiles_;

@@ -19,10 +19,12 @@ struct Bindings {
     std::map<std::string, Surface*, std::less<>> outputs;
 };
 
-/// What the engine's arithmetic did to the values of the evaluations so far, where the device can tell.
+/// What the engine's arithmetic did to the values of the evaluations so far, where the device can
+/// tell.
 struct Arithmetic {
     std::int64_t saturated = 0;  ///< results that left the engine's range and became infinite
-    std::int64_t slow_blocks = 0;  ///< parts of products whose bounds failed, so that they were done step by step
+    std::int64_t slow_blocks =
+        0;  ///< parts of products whose bounds failed, so that they were done step by step
 };
 
 /// A compiled program.
@@ -35,10 +37,10 @@ class Executable {
 
     /// Runs the program once; when it returns, every output surface holds this run's result.
     ///
-    /// LIFETIME: surfaces stay the caller's; none may be freed or written until this returns. An output may
-    /// not be bound to the surface of an input.
-    /// THREADS:  one evaluate() at a time per Executable.
-    /// Throws Error{binding_missing | surface_mismatch} naming the surface and both types, or
+    /// LIFETIME: surfaces stay the caller's; none may be freed or written until this returns. An
+    /// output may not be bound to the surface of an input. THREADS:  one evaluate() at a time per
+    /// Executable. Throws Error{binding_missing | surface_mismatch} naming the surface and both
+    /// types, or
     ///        Error{evaluation_failed} in the device's own words; then no output may be read.
     void evaluate(const Bindings& bindings);
 
@@ -61,17 +63,19 @@ class Device {
   public:
     virtual ~Device() = default;
 
-    virtual std::string name() const = 0;           ///< "reference", "emulator:m4"
+    virtual std::string name() const = 0;  ///< "reference", "emulator:m4"
     virtual const Profile& profile() const = 0;
 
     /// Compiles one function. Throws Error{malformed_program} for programs that do not verify and
     /// Error{compile_failed} naming the operation and the reason for those that the device refuses.
-    std::unique_ptr<Executable> compile(const mil::Package& package, std::string_view function = "main");
+    std::unique_ptr<Executable> compile(const mil::Package& package,
+                                        std::string_view function = "main");
 
     std::int64_t compiles() const { return compiles_; }
 
   protected:
-    virtual std::unique_ptr<Executable> build(const mil::Package& package, std::string_view function) = 0;
+    virtual std::unique_ptr<Executable> build(const mil::Package& package,
+                                              std::string_view function) = 0;
 
   private:
     std::int64_t compiles_ = 0;

@@ -13,7 +13,9 @@ class Linter {
 
     void value(const mil::NamedType& value, int line) {
         const mil::Type& type = value.type;
-        if (!type.is_tensor() || type.dtype == DType::string) { return; }
+        if (!type.is_tensor() || type.dtype == DType::string) {
+            return;
+        }
         if (!type.shape.is_static()) {
             add(line, value.name, fmt::format("{} has unknown sizes", type.text()),
                 "export the program with static shapes");
@@ -21,24 +23,32 @@ class Linter {
         }
         if (profile_.max_rank > 0 && type.shape.rank() > profile_.max_rank) {
             add(line, value.name,
-                fmt::format("tensor rank {} exceeds the ANE maximum of {}", type.shape.rank(), profile_.max_rank),
+                fmt::format("tensor rank {} exceeds the ANE maximum of {}", type.shape.rank(),
+                            profile_.max_rank),
                 "merge axes with reshape");
         }
         for (const std::int64_t size : type.shape) {
-            if (size == 0) { add(line, value.name, fmt::format("{} is empty", type.text()), "remove the value"); }
+            if (size == 0) {
+                add(line, value.name, fmt::format("{} is empty", type.text()), "remove the value");
+            }
             if (profile_.max_axis > 0 && size > profile_.max_axis) {
                 add(line, value.name,
-                    fmt::format("axis of size {} exceeds ANE family {}'s max dimension {}", size, profile_.family,
-                                profile_.max_axis),
+                    fmt::format("axis of size {} exceeds ANE family {}'s max dimension {}", size,
+                                profile_.family, profile_.max_axis),
                     "split the axis");
             }
         }
     }
 
     void boundary(const mil::NamedType& value, int line, std::string_view kind) {
-        if (profile_.io.empty()) { return; }
-        if (std::find(profile_.io.begin(), profile_.io.end(), value.type.dtype) == profile_.io.end()) {
-            add(line, value.name, fmt::format("{} of type {} cannot cross the program's boundary", kind, value.type.text()),
+        if (profile_.io.empty()) {
+            return;
+        }
+        if (std::find(profile_.io.begin(), profile_.io.end(), value.type.dtype) ==
+            profile_.io.end()) {
+            add(line, value.name,
+                fmt::format("{} of type {} cannot cross the program's boundary", kind,
+                            value.type.text()),
                 "cast it to fp16 outside the program");
         }
     }
@@ -68,8 +78,12 @@ std::vector<Finding> lint(const mil::Function& function, const Profile& profile)
         linter.boundary(parameter, function.position.line, "input");
     }
     for (const auto& operation : function.operations) {
-        if (operation.op == "const") { continue; }
-        for (const auto& result : operation.results) { linter.value(result, operation.position.line); }
+        if (operation.op == "const") {
+            continue;
+        }
+        for (const auto& result : operation.results) {
+            linter.value(result, operation.position.line);
+        }
     }
     for (const auto& output : function.outputs) {
         if (const mil::Type* type = function.find_type(output)) {

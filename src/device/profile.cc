@@ -2,9 +2,9 @@
 
 #include <fmt/ranges.h>
 
+#include <toml++/toml.h>
 #include <functional>
 #include <map>
-#include <toml++/toml.h>
 
 #include "base/error.h"
 #include "device/builtin_profiles.h"
@@ -26,7 +26,10 @@ class Reader {
     T get(const std::string& key) {
         const toml::table& entry = find(key);
         const auto value = entry["value"].value<T>();
-        if (!value) { fail(Code::malformed_file, here, "{}: '{}' has a value of the wrong type", source_, key); }
+        if (!value) {
+            fail(Code::malformed_file, here, "{}: '{}' has a value of the wrong type", source_,
+                 key);
+        }
         remember(key, entry);
         return *value;
     }
@@ -37,7 +40,10 @@ class Reader {
         if (const toml::array* array = entry["value"].as_array()) {
             for (const auto& item : *array) {
                 const auto parsed = dtype_from_name(item.value_or(std::string_view()));
-                if (!parsed) { fail(Code::malformed_file, here, "{}: '{}' names an unknown dtype", source_, key); }
+                if (!parsed) {
+                    fail(Code::malformed_file, here, "{}: '{}' names an unknown dtype", source_,
+                         key);
+                }
                 result.push_back(*parsed);
             }
         }
@@ -47,26 +53,36 @@ class Reader {
 
     Rounding rounding(const std::string& key) {
         const auto text = get<std::string>(key);
-        if (text == "nearest_away") { return Rounding::nearest_away; }
-        if (text == "nearest_even") { return Rounding::nearest_even; }
-        if (text == "toward_zero") { return Rounding::toward_zero; }
-        fail(Code::malformed_file, here, "{}: '{}' is '{}', not nearest_away, nearest_even or toward_zero", source_, key,
-             text);
+        if (text == "nearest_away") {
+            return Rounding::nearest_away;
+        }
+        if (text == "nearest_even") {
+            return Rounding::nearest_even;
+        }
+        if (text == "toward_zero") {
+            return Rounding::toward_zero;
+        }
+        fail(Code::malformed_file, here,
+             "{}: '{}' is '{}', not nearest_away, nearest_even or toward_zero", source_, key, text);
     }
 
     void expect_all_used() const {
         for (const auto& [key, entry] : entries_) {
-            if (entry.second == 0) { fail(Code::malformed_file, here, "{}: unknown key '{}'", source_, key); }
+            if (entry.second == 0) {
+                fail(Code::malformed_file, here, "{}: unknown key '{}'", source_, key);
+            }
         }
     }
 
   private:
     void collect(const std::string& prefix, const toml::table& table) {
         for (const auto& [key, node] : table) {
-            const std::string path = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
+            const std::string path =
+                prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
             const toml::table* inner = node.as_table();
             if (inner == nullptr) {
-                fail(Code::malformed_file, here, "{}: '{}' must be a table {{value, evidence, source}}", source_, path);
+                fail(Code::malformed_file, here,
+                     "{}: '{}' must be a table {{value, evidence, source}}", source_, path);
             }
             if (inner->contains("value")) {
                 entries_[path] = {inner, 0};
@@ -78,7 +94,9 @@ class Reader {
 
     const toml::table& find(const std::string& key) {
         const auto found = entries_.find(key);
-        if (found == entries_.end()) { fail(Code::malformed_file, here, "{}: '{}' is missing", source_, key); }
+        if (found == entries_.end()) {
+            fail(Code::malformed_file, here, "{}: '{}' is missing", source_, key);
+        }
         found->second.second = 1;
         return *found->second.first;
     }
@@ -87,16 +105,20 @@ class Reader {
         const auto evidence = entry["evidence"].value_or(std::string());
         const auto source = entry["source"].value_or(std::string());
         if (evidence != "measured" && evidence != "derived" && evidence != "assumed") {
-            fail(Code::malformed_file, here, "{}: '{}' needs evidence = \"measured\", \"derived\" or \"assumed\"",
-                 source_, key);
+            fail(Code::malformed_file, here,
+                 "{}: '{}' needs evidence = \"measured\", \"derived\" or \"assumed\"", source_,
+                 key);
         }
-        if (source.empty()) { fail(Code::malformed_file, here, "{}: '{}' names no source", source_, key); }
+        if (source.empty()) {
+            fail(Code::malformed_file, here, "{}: '{}' names no source", source_, key);
+        }
         std::string value;
         entry["value"].visit([&](const auto& node) {
             using Node = std::remove_cvref_t<decltype(node)>;
             if constexpr (toml::is_string<Node>) {
                 value = node.get();
-            } else if constexpr (toml::is_integer<Node> || toml::is_boolean<Node> || toml::is_floating_point<Node>) {
+            } else if constexpr (toml::is_integer<Node> || toml::is_boolean<Node> ||
+                                 toml::is_floating_point<Node>) {
                 value = fmt::format("{}", node.get());
             } else if constexpr (toml::is_array<Node>) {
                 for (const auto& item : node) {
@@ -116,11 +138,14 @@ Numerics read_numerics(Reader& reader) {
     Numerics n;
     auto& mac = n.multiply_accumulate;
     mac.fixed_point = reader.get<bool>("numerics.multiply_accumulate.fixed_point");
-    mac.fraction_bits = static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.fraction_bits"));
+    mac.fraction_bits =
+        static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.fraction_bits"));
     mac.product = reader.rounding("numerics.multiply_accumulate.product");
     mac.drop = reader.get<bool>("numerics.multiply_accumulate.drop");
-    mac.drop_exponent = static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.drop_exponent"));
-    mac.limit_exponent = static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.limit_exponent"));
+    mac.drop_exponent =
+        static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.drop_exponent"));
+    mac.limit_exponent =
+        static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.limit_exponent"));
     mac.sticky = reader.get<bool>("numerics.multiply_accumulate.sticky");
     mac.output = reader.rounding("numerics.multiply_accumulate.output");
     n.elementwise.output = reader.rounding("numerics.elementwise.output");
@@ -142,7 +167,8 @@ Profile parse_profile(std::string_view text, std::string_view source_name) {
     try {
         table = toml::parse(text, source_name);
     } catch (const toml::parse_error& error) {
-        fail(Code::malformed_file, here, "{}:{}: {}", source_name, error.source().begin.line, error.description());
+        fail(Code::malformed_file, here, "{}:{}: {}", source_name, error.source().begin.line,
+             error.description());
     }
     Profile profile;
     Reader reader(table, source_name, profile.facts);
@@ -161,7 +187,9 @@ Profile parse_profile(std::string_view text, std::string_view source_name) {
 std::span<const Profile> builtin_profiles() {
     static const std::vector<Profile> profiles = [] {
         std::vector<Profile> all;
-        for (const auto& text : builtin_profile_texts()) { all.push_back(parse_profile(text.toml, text.name)); }
+        for (const auto& text : builtin_profile_texts()) {
+            all.push_back(parse_profile(text.toml, text.name));
+        }
         return all;
     }();
     return profiles;
@@ -170,10 +198,13 @@ std::span<const Profile> builtin_profiles() {
 const Profile& find_profile(std::string_view chip) {
     std::vector<std::string> known;
     for (const Profile& profile : builtin_profiles()) {
-        if (profile.chip == chip) { return profile; }
+        if (profile.chip == chip) {
+            return profile;
+        }
         known.push_back(profile.chip);
     }
-    fail(Code::invalid_argument, here, "no profile for chip '{}'; known: {}", chip, fmt::join(known, ", "));
+    fail(Code::invalid_argument, here, "no profile for chip '{}'; known: {}", chip,
+         fmt::join(known, ", "));
 }
 
 }  // namespace pome::device

@@ -39,25 +39,38 @@ void narrow(const reference::Tensor& tensor, Surface& surface) {
 template <typename Use>
 void with_element(DType dtype, Use use) {
     switch (dtype) {
-    case DType::fp16: return use(fp16{});
-    case DType::fp32: return use(float{});
-    case DType::fp64: return use(double{});
-    case DType::int8: return use(std::int8_t{});
-    case DType::int16: return use(std::int16_t{});
-    case DType::int32: return use(std::int32_t{});
-    case DType::int64: return use(std::int64_t{});
-    case DType::boolean:
-    case DType::uint8: return use(std::uint8_t{});
-    case DType::uint16: return use(std::uint16_t{});
-    case DType::uint32: return use(std::uint32_t{});
-    default: fail(Code::unsupported, "device.reference", "inputs and outputs of {} are not supported", name(dtype));
+        case DType::fp16:
+            return use(fp16{});
+        case DType::fp32:
+            return use(float{});
+        case DType::fp64:
+            return use(double{});
+        case DType::int8:
+            return use(std::int8_t{});
+        case DType::int16:
+            return use(std::int16_t{});
+        case DType::int32:
+            return use(std::int32_t{});
+        case DType::int64:
+            return use(std::int64_t{});
+        case DType::boolean:
+        case DType::uint8:
+            return use(std::uint8_t{});
+        case DType::uint16:
+            return use(std::uint16_t{});
+        case DType::uint32:
+            return use(std::uint32_t{});
+        default:
+            fail(Code::unsupported, "device.reference",
+                 "inputs and outputs of {} are not supported", name(dtype));
     }
 }
 
 class ReferenceExecutable final : public Executable {
   public:
     ReferenceExecutable(const mil::Package& package, const mil::Function& function)
-        : Executable(function.parameters, output_types(function)), interpreter_(package, function.name) {}
+        : Executable(function.parameters, output_types(function)),
+          interpreter_(package, function.name) {}
 
   private:
     void run(const Bindings& bindings) override {
@@ -65,14 +78,16 @@ class ReferenceExecutable final : public Executable {
         for (const auto& input : this->inputs()) {
             const Surface& surface = *bindings.inputs.find(input.name)->second;
             reference::Tensor tensor(input.type.shape);
-            with_element(input.type.dtype, [&](auto element) { widen<decltype(element)>(surface, tensor); });
+            with_element(input.type.dtype,
+                         [&](auto element) { widen<decltype(element)>(surface, tensor); });
             inputs.emplace(input.name, std::move(tensor));
         }
         const mil::Tensors results = interpreter_.run(std::move(inputs));
         for (const auto& output : outputs()) {
             Surface& surface = *bindings.outputs.find(output.name)->second;
-            with_element(output.type.dtype,
-                         [&](auto element) { narrow<decltype(element)>(results.find(output.name)->second, surface); });
+            with_element(output.type.dtype, [&](auto element) {
+                narrow<decltype(element)>(results.find(output.name)->second, surface);
+            });
         }
     }
 
@@ -91,8 +106,10 @@ class ReferenceDevice final : public Device {
     const Profile& profile() const override { return profile_; }
 
   private:
-    std::unique_ptr<Executable> build(const mil::Package& package, std::string_view function) override {
-        return std::make_unique<ReferenceExecutable>(package, *package.program.find_function(function));
+    std::unique_ptr<Executable> build(const mil::Package& package,
+                                      std::string_view function) override {
+        return std::make_unique<ReferenceExecutable>(package,
+                                                     *package.program.find_function(function));
     }
 
     Profile profile_;
@@ -100,6 +117,8 @@ class ReferenceDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_reference_device() { return std::make_unique<ReferenceDevice>(); }
+std::unique_ptr<Device> make_reference_device() {
+    return std::make_unique<ReferenceDevice>();
+}
 
 }  // namespace pome::device

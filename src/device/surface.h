@@ -11,11 +11,13 @@
 
 namespace pome::device {
 
-/// Memory that a program reads or writes: named by its binding, typed, dense and row-major. For the usual
-/// [1, C, 1, S], element (c, s) lies at index c * S + s. Zeroed when made. Owns its memory; moves, never copies.
+/// Memory that a program reads or writes: named by its binding, typed, dense and row-major. For the
+/// usual [1, C, 1, S], element (c, s) lies at index c * S + s. Zeroed when made. Owns its memory;
+/// moves, never copies.
 class Surface {
   public:
-    /// Start address alignment in bytes; the size is rounded up to it (the engine wants rows of 64, M5 128).
+    /// Start address alignment in bytes; the size is rounded up to it (the engine wants rows of 64,
+    /// M5 128).
     static constexpr std::size_t alignment = 128;
 
     Surface() = default;

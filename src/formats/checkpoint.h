@@ -10,15 +10,16 @@
 
 namespace pome::formats {
 
-/// Writes a checkpoint: a directory with model.safetensors, optimizer.safetensors and state.json, which holds `state` and the
-/// length and checksum of both others. It appears whole or not at all: written beside under a temporary name, flushed,
-/// renamed. An existing checkpoint of that name is replaced. Throws Error{io}.
+/// Writes a checkpoint: a directory with model.safetensors, optimizer.safetensors and state.json,
+/// which holds `state` and the length and checksum of both others. It appears whole or not at all:
+/// written beside under a temporary name, flushed, renamed. An existing checkpoint of that name is
+/// replaced. Throws Error{io}.
 void write_checkpoint(const std::filesystem::path& directory, std::span<const TensorView> model,
                       std::span<const TensorView> optimizer, const nlohmann::json& state,
                       const std::map<std::string, std::string, std::less<>>& model_metadata);
 
-/// A checkpoint, checked as a whole before anything of it is used: lengths, checksums, both tensor files, the state.
-/// Throws Error{malformed_file} naming the file and what is wrong with it.
+/// A checkpoint, checked as a whole before anything of it is used: lengths, checksums, both tensor
+/// files, the state. Throws Error{malformed_file} naming the file and what is wrong with it.
 class Checkpoint {
   public:
     explicit Checkpoint(const std::filesystem::path& directory);

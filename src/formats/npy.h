@@ -18,8 +18,8 @@ struct Array {
     std::vector<std::byte> bytes;
 };
 
-/// Reads a .npy file, versions 1 to 3. Throws Error{malformed_file}; Fortran order and big-endian arrays are refused with the
-/// NumPy call that converts them.
+/// Reads a .npy file, versions 1 to 3. Throws Error{malformed_file}; Fortran order and big-endian
+/// arrays are refused with the NumPy call that converts them.
 Array parse_npy(std::span<const std::byte> bytes, std::string_view source);
 Array read_npy(const std::filesystem::path& path);
 /// Writes version 1.0, atomically.

@@ -21,14 +21,15 @@ struct TensorView {
     std::span<const std::byte> bytes;
 };
 
-/// A safetensors file, mapped. Opening checks the whole header: lengths, JSON, dtypes, that each tensor's bytes fit its shape,
-/// that ranges neither overlap nor leave holes and end at the end of the file. Throws Error{malformed_file}.
+/// A safetensors file, mapped. Opening checks the whole header: lengths, JSON, dtypes, that each
+/// tensor's bytes fit its shape, that ranges neither overlap nor leave holes and end at the end of
+/// the file. Throws Error{malformed_file}.
 class SafetensorsFile {
   public:
     struct Tensor {
         DType dtype = DType::fp32;
         Shape shape;
-        std::span<const std::byte> bytes;   ///< lives as long as the file
+        std::span<const std::byte> bytes;  ///< lives as long as the file
     };
     explicit SafetensorsFile(const std::filesystem::path& path);
 
@@ -43,7 +44,8 @@ class SafetensorsFile {
 
 /// The header's tensors over `bytes`: what SafetensorsFile does, for bytes at hand.
 std::map<std::string, SafetensorsFile::Tensor, std::less<>> parse_safetensors(
-    std::span<const std::byte> bytes, std::string_view source, std::map<std::string, std::string, std::less<>>* metadata);
+    std::span<const std::byte> bytes, std::string_view source,
+    std::map<std::string, std::string, std::less<>>* metadata);
 
 /// Writes tensors in the given order, atomically and without another copy of them.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,

@@ -9,8 +9,9 @@
 
 namespace pome::formats {
 
-/// A file of token ids, mapped: flat little-endian uint16 without header (llama2.c), or ours: 32 bytes of header, magic
-/// "POMETOKS", version 1, bits an id (16 or 32), count and vocabulary, then the ids.
+/// A file of token ids, mapped: flat little-endian uint16 without header (llama2.c), or ours: 32
+/// bytes of header, magic "POMETOKS", version 1, bits an id (16 or 32), count and vocabulary, then
+/// the ids.
 class TokenShard {
   public:
     /// Throws Error{malformed_file} for odd lengths and headers that do not match the file.
@@ -18,7 +19,8 @@ class TokenShard {
 
     std::int64_t size() const { return count_; }
     std::int32_t operator[](std::int64_t index) const;
-    /// Reads every id once. Throws Error{malformed_file} naming the first position and id that is not below `vocabulary`.
+    /// Reads every id once. Throws Error{malformed_file} naming the first position and id that is
+    /// not below `vocabulary`.
     void check_vocabulary(std::int64_t vocabulary) const;
 
   private:
@@ -29,7 +31,9 @@ class TokenShard {
     int bytes_per_id_ = 2;
 };
 
-/// Writes ids atomically: flat uint16 when the vocabulary allows it, our format with 32 bits otherwise.
-void write_tokens(const std::filesystem::path& path, std::span<const std::int32_t> ids, std::int64_t vocabulary);
+/// Writes ids atomically: flat uint16 when the vocabulary allows it, our format with 32 bits
+/// otherwise.
+void write_tokens(const std::filesystem::path& path, std::span<const std::int32_t> ids,
+                  std::int64_t vocabulary);
 
 }  // namespace pome::formats

@@ -11,8 +11,9 @@
 
 namespace pome::formats {
 
-/// A byte-pair tokenizer as llama2.c and SentencePiece have it: ids 0 unknown, 1 beginning of text, 2 end of text, 3..258 the
-/// bytes, then pieces of text. Pairs merge by the score of what they join, highest first.
+/// A byte-pair tokenizer as llama2.c and SentencePiece have it: ids 0 unknown, 1 beginning of text,
+/// 2 end of text, 3..258 the bytes, then pieces of text. Pairs merge by the score of what they
+/// join, highest first.
 class Tokenizer {
   public:
     static constexpr std::int32_t bos = 1, eos = 2, first_byte = 3;
@@ -24,7 +25,8 @@ class Tokenizer {
 
     /// Throws Error{invalid_argument} unless there are at least 259 pieces.
     explicit Tokenizer(std::vector<Piece> pieces);
-    /// llama2.c's tokenizer.bin or a SentencePiece .model, told apart by content. Throws Error{malformed_file, io}.
+    /// llama2.c's tokenizer.bin or a SentencePiece .model, told apart by content. Throws
+    /// Error{malformed_file, io}.
     static Tokenizer read(const std::filesystem::path& path);
     static Tokenizer parse_llama2c(std::span<const std::byte> bytes, std::string_view source);
     static Tokenizer parse_sentencepiece(std::span<const std::byte> bytes, std::string_view source);

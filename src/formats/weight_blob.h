@@ -12,36 +12,40 @@ namespace pome::formats {
 
 /// One tensor's record in a weight blob (MILBlob container, version 2): 64 bytes, then the data.
 struct BlobRecord {
-    std::uint64_t offset = 0;        ///< of the record: what BLOBFILE(offset) names
+    std::uint64_t offset = 0;  ///< of the record: what BLOBFILE(offset) names
     DType dtype = DType::fp16;
     std::uint64_t bytes = 0;
     std::uint64_t data_offset = 0;   ///< absolute
     std::uint64_t padding_bits = 0;  ///< sub-byte types only
 };
 
-/// The record at byte `offset`. Every number is checked; throws Error{malformed_file} with the place and the likely cause.
-BlobRecord read_blob_record(std::span<const std::byte> file, std::string_view source, std::uint64_t offset);
+/// The record at byte `offset`. Every number is checked; throws Error{malformed_file} with the
+/// place and the likely cause.
+BlobRecord read_blob_record(std::span<const std::byte> file, std::string_view source,
+                            std::uint64_t offset);
 
-/// The elements of the record at `offset`, which must be `elements` of `dtype`; sub-byte types come one element a byte.
-std::vector<std::byte> read_blob(std::span<const std::byte> file, std::string_view source, std::uint64_t offset,
-                                 DType dtype, std::int64_t elements);
+/// The elements of the record at `offset`, which must be `elements` of `dtype`; sub-byte types come
+/// one element a byte.
+std::vector<std::byte> read_blob(std::span<const std::byte> file, std::string_view source,
+                                 std::uint64_t offset, DType dtype, std::int64_t elements);
 
-/// Records that follow each other from byte 64 to the end of the file; the count in the header is not believed (trainers
-/// write 1 for several).
+/// Records that follow each other from byte 64 to the end of the file; the count in the header is
+/// not believed (trainers write 1 for several).
 std::vector<BlobRecord> list_blob_records(std::span<const std::byte> file, std::string_view source);
 
 /// Builds a container, records and data at multiples of 64.
 class BlobWriter {
   public:
     BlobWriter();
-    /// Appends a tensor; `data` holds one element a byte for sub-byte types. Returns the record's offset.
+    /// Appends a tensor; `data` holds one element a byte for sub-byte types. Returns the record's
+    /// offset.
     std::uint64_t add(DType dtype, std::span<const std::byte> data);
     std::vector<std::byte> take();
 
   private:
     std::vector<std::byte> bytes_;
     std::uint32_t count_ = 0;
-    std::size_t last_end_ = 64;      ///< of the last data: the file is not padded after it
+    std::size_t last_end_ = 64;  ///< of the last data: the file is not padded after it
 };
 
 }  // namespace pome::formats

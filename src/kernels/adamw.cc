@@ -17,23 +17,33 @@ void update(const AdamW& rule, const float* g, float* w, float* m, float* v, std
     const hn::ScalableTag<float> full;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(full));
     const auto t = static_cast<double>(rule.update);
-    const auto m_correction = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(rule.beta1), t)));
-    const auto v_correction = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(rule.beta2), t)));
+    const auto m_correction =
+        static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(rule.beta1), t)));
+    const auto v_correction =
+        static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(rule.beta2), t)));
     const auto step = [&](auto d, std::int64_t i) HWY_ATTR {
         const auto gradient = hn::Mul(hn::LoadU(d, g + i), hn::Set(d, rule.gradient_factor));
-        const auto first = hn::MulAdd(hn::Set(d, rule.beta1), hn::LoadU(d, m + i), hn::Mul(hn::Set(d, 1.0F - rule.beta1), gradient));
-        const auto second = hn::MulAdd(hn::Set(d, rule.beta2), hn::LoadU(d, v + i),
-                                       hn::Mul(hn::Mul(hn::Set(d, 1.0F - rule.beta2), gradient), gradient));
-        const auto root = hn::Add(hn::Sqrt(hn::Mul(second, hn::Set(d, v_correction))), hn::Set(d, rule.epsilon));
+        const auto first = hn::MulAdd(hn::Set(d, rule.beta1), hn::LoadU(d, m + i),
+                                      hn::Mul(hn::Set(d, 1.0F - rule.beta1), gradient));
+        const auto second =
+            hn::MulAdd(hn::Set(d, rule.beta2), hn::LoadU(d, v + i),
+                       hn::Mul(hn::Mul(hn::Set(d, 1.0F - rule.beta2), gradient), gradient));
+        const auto root =
+            hn::Add(hn::Sqrt(hn::Mul(second, hn::Set(d, v_correction))), hn::Set(d, rule.epsilon));
         const auto weight = hn::LoadU(d, w + i);
-        const auto change = hn::MulAdd(hn::Set(d, rule.weight_decay), weight, hn::Div(hn::Mul(first, hn::Set(d, m_correction)), root));
+        const auto change = hn::MulAdd(hn::Set(d, rule.weight_decay), weight,
+                                       hn::Div(hn::Mul(first, hn::Set(d, m_correction)), root));
         hn::StoreU(first, d, m + i);
         hn::StoreU(second, d, v + i);
         hn::StoreU(hn::NegMulAdd(hn::Set(d, rule.learning_rate), change, weight), d, w + i);
     };
     std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) { step(full, i); }
-    for (; i < count; ++i) { step(hn::CappedTag<float, 1>(), i); }
+    for (; i + lanes <= count; i += lanes) {
+        step(full, i);
+    }
+    for (; i < count; ++i) {
+        step(hn::CappedTag<float, 1>(), i);
+    }
 }
 
 }  // namespace pome::kernels::HWY_NAMESPACE
@@ -44,31 +54,38 @@ namespace pome::kernels {
 
 HWY_EXPORT(update);
 
-void adamw(const AdamW& rule, std::span<const float> gradient, std::span<float> weight, std::span<float> m,
-           std::span<float> v, ThreadPool& pool) {
-    pool.for_ranges(static_cast<std::int64_t>(weight.size()), 4096, [&](std::int64_t begin, std::int64_t end, int) {
-        HWY_DYNAMIC_DISPATCH(update)
-        (rule, gradient.data() + begin, weight.data() + begin, m.data() + begin, v.data() + begin, end - begin);
-    });
+void adamw(const AdamW& rule, std::span<const float> gradient, std::span<float> weight,
+           std::span<float> m, std::span<float> v, ThreadPool& pool) {
+    pool.for_ranges(static_cast<std::int64_t>(weight.size()), 4096,
+                    [&](std::int64_t begin, std::int64_t end, int) {
+                        HWY_DYNAMIC_DISPATCH(update)
+                        (rule, gradient.data() + begin, weight.data() + begin, m.data() + begin,
+                         v.data() + begin, end - begin);
+                    });
 }
 
 double sum_of_squares(std::span<const float> values, ThreadPool& pool) {
     constexpr std::size_t block = 65536;
     const std::size_t blocks = (values.size() + block - 1) / block;
     std::vector<double> sums(blocks, 0.0);
-    pool.for_ranges(static_cast<std::int64_t>(blocks), 1, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t b = begin; b < end; ++b) {
-            const auto first = static_cast<std::size_t>(b) * block;
-            double lanes[8] = {};  // independent chains that the compiler can run as vectors
-            const std::size_t last = std::min(first + block, values.size());
-            for (std::size_t i = first; i < last; ++i) {
-                lanes[i % 8] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    pool.for_ranges(
+        static_cast<std::int64_t>(blocks), 1, [&](std::int64_t begin, std::int64_t end, int) {
+            for (std::int64_t b = begin; b < end; ++b) {
+                const auto first = static_cast<std::size_t>(b) * block;
+                double lanes[8] = {};  // independent chains that the compiler can run as vectors
+                const std::size_t last = std::min(first + block, values.size());
+                for (std::size_t i = first; i < last; ++i) {
+                    lanes[i % 8] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+                }
+                for (const double lane : lanes) {
+                    sums[static_cast<std::size_t>(b)] += lane;
+                }
             }
-            for (const double lane : lanes) { sums[static_cast<std::size_t>(b)] += lane; }
-        }
-    });
+        });
     double total = 0.0;
-    for (const double sum : sums) { total += sum; }
+    for (const double sum : sums) {
+        total += sum;
+    }
     return total;
 }
 

@@ -15,7 +15,9 @@ void widen_all(const fp16* from, float* to, std::int64_t count) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) { hn::StoreU(load_halves(d, from + i), d, to + i); }
+    for (; i + lanes <= count; i += lanes) {
+        hn::StoreU(load_halves(d, from + i), d, to + i);
+    }
     if (i < count) {
         fp16 rest[max_lanes] = {};
         float wide[max_lanes];
@@ -34,7 +36,9 @@ void narrow_all(const float* from, fp16* to, std::int64_t count) {
         store_halves(d, away ? round_away(d, v) : v, target);
     };
     std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) { convert(from + i, to + i); }
+    for (; i + lanes <= count; i += lanes) {
+        convert(from + i, to + i);
+    }
     if (i < count) {
         float rest[max_lanes] = {};
         fp16 narrow[max_lanes];
@@ -44,8 +48,12 @@ void narrow_all(const float* from, fp16* to, std::int64_t count) {
     }
 }
 
-void narrow_even(const float* from, fp16* to, std::int64_t count) { narrow_all<false>(from, to, count); }
-void narrow_away(const float* from, fp16* to, std::int64_t count) { narrow_all<true>(from, to, count); }
+void narrow_even(const float* from, fp16* to, std::int64_t count) {
+    narrow_all<false>(from, to, count);
+}
+void narrow_away(const float* from, fp16* to, std::int64_t count) {
+    narrow_all<true>(from, to, count);
+}
 
 }  // namespace pome::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -57,7 +65,9 @@ HWY_EXPORT(widen_all);
 HWY_EXPORT(narrow_even);
 HWY_EXPORT(narrow_away);
 
-void to_float(const fp16* from, float* to, std::int64_t count) { HWY_DYNAMIC_DISPATCH(widen_all)(from, to, count); }
+void to_float(const fp16* from, float* to, std::int64_t count) {
+    HWY_DYNAMIC_DISPATCH(widen_all)(from, to, count);
+}
 
 void to_fp16(const float* from, fp16* to, std::int64_t count, Rounding rounding) {
     if (rounding == Rounding::nearest_away) {

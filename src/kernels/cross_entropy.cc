@@ -6,9 +6,9 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cross_entropy.cc"
+#include "hwy/contrib/math/math-inl.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "hwy/contrib/math/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
@@ -32,7 +32,9 @@ double exponentials(float* row, std::int64_t count, float top) {
         }
     }
     total += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sums)));
-    for (; i < count; ++i) { total += static_cast<double>(row[i] = std::exp(row[i] - top)); }
+    for (; i < count; ++i) {
+        total += static_cast<double>(row[i] = std::exp(row[i] - top));
+    }
     return total;
 }
 
@@ -44,8 +46,8 @@ namespace pome::kernels {
 
 HWY_EXPORT(exponentials);
 
-CrossEntropy cross_entropy(float* logits, std::span<const std::int32_t> targets, std::int64_t vocabulary, float factor,
-                           ThreadPool& pool) {
+CrossEntropy cross_entropy(float* logits, std::span<const std::int32_t> targets,
+                           std::int64_t vocabulary, float factor, ThreadPool& pool) {
     const auto positions = static_cast<std::int64_t>(targets.size());
     std::vector<double> losses(targets.size(), 0.0);
     pool.for_ranges(positions, 1, [&](std::int64_t begin, std::int64_t end, int) {
@@ -58,9 +60,12 @@ CrossEntropy cross_entropy(float* logits, std::span<const std::int32_t> targets,
             }
             const float top = *std::max_element(row, row + vocabulary), wanted = row[target];
             const double sum = HWY_DYNAMIC_DISPATCH(exponentials)(row, vocabulary, top);
-            losses[static_cast<std::size_t>(s)] = std::log(sum) - (static_cast<double>(wanted) - static_cast<double>(top));
+            losses[static_cast<std::size_t>(s)] =
+                std::log(sum) - (static_cast<double>(wanted) - static_cast<double>(top));
             const auto scale = static_cast<float>(static_cast<double>(factor) / sum);
-            for (std::int64_t v = 0; v < vocabulary; ++v) { row[v] *= scale; }
+            for (std::int64_t v = 0; v < vocabulary; ++v) {
+                row[v] *= scale;
+            }
             row[target] -= factor;
         }
     });

@@ -11,7 +11,7 @@ enum class Binary : std::uint8_t { add, sub, mul, real_div, maximum, minimum };
 
 /// out[i] = x[i] op y[i] for i < count, x[0] or y[0] throughout where it is a scalar; equal to
 /// reference/chip/elementwise in every bit. out may be x or y.
-void binary(Binary op, const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out, std::int64_t count,
-            const Numerics::Elementwise& rules);
+void binary(Binary op, const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
+            std::int64_t count, const Numerics::Elementwise& rules);
 
 }  // namespace pome::kernels

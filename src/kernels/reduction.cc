@@ -16,15 +16,18 @@
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 
-/// a + b, both cut to multiples of the unit that the larger one has at `bits` fraction bits. Exact in float: 13 bits.
+/// a + b, both cut to multiples of the unit that the larger one has at `bits` fraction bits. Exact
+/// in float: 13 bits.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V aligned_sum(D d, V a, V b, int bits) {
     const hn::RebindToUnsigned<D> du;
     const V larger = hn::Max(hn::Abs(a), hn::Abs(b));
     const auto exponent = hn::And(hn::BitCast(du, larger), hn::Set(du, 0x7F800000U));
     const auto unit_bits = hn::Sub(exponent, hn::Set(du, static_cast<std::uint32_t>(bits) << 23));
-    const V unit = hn::BitCast(d, unit_bits), inverse = hn::BitCast(d, hn::Sub(hn::Set(du, 254U << 23), unit_bits));
-    const V cut = hn::Add(hn::Mul(hn::Trunc(hn::Mul(a, inverse)), unit), hn::Mul(hn::Trunc(hn::Mul(b, inverse)), unit));
+    const V unit = hn::BitCast(d, unit_bits),
+            inverse = hn::BitCast(d, hn::Sub(hn::Set(du, 254U << 23), unit_bits));
+    const V cut = hn::Add(hn::Mul(hn::Trunc(hn::Mul(a, inverse)), unit),
+                          hn::Mul(hn::Trunc(hn::Mul(b, inverse)), unit));
     const auto ordinary = hn::And(hn::Gt(larger, hn::Zero(d)), hn::Lt(larger, hn::Set(d, 1e30F)));
     return hn::IfThenElse(ordinary, cut, hn::Add(a, b));
 }
@@ -35,8 +38,10 @@ HWY_INLINE hn::Vec<D> operand(D d, const fp16* x) {
     return hn::IfThenElse(hn::IsNaN(v), hn::Inf(d), v);
 }
 
-/// Adds the tile sums of `columns` neighbouring sums to `sums`; row r of the tile starts at x + r * stride.
-void add_tile(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, int bits, double* sums) {
+/// Adds the tile sums of `columns` neighbouring sums to `sums`; row r of the tile starts at x + r *
+/// stride.
+void add_tile(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, int bits,
+              double* sums) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     float parts[max_lanes];
@@ -53,7 +58,9 @@ void add_tile(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_
             part = r == 0 ? operand(d, from) : aligned_sum(d, part, operand(d, from), bits);
         }
         hn::StoreU(part, d, parts);
-        for (std::int64_t i = 0; i < width; ++i) { sums[c + i] += static_cast<double>(parts[i]); }
+        for (std::int64_t i = 0; i < width; ++i) {
+            sums[c + i] += static_cast<double>(parts[i]);
+        }
     }
 }
 
@@ -67,17 +74,24 @@ double row_sum(const fp16* x, std::int64_t count, int bits) {
     std::int64_t i = 0;
     for (; i + 4 * lanes <= count; i += 4 * lanes) {
         hn::Vec<decltype(du16)> v[4];
-        hn::LoadInterleaved4(du16, reinterpret_cast<const std::uint16_t*>(x + i), v[0], v[1], v[2], v[3]);
+        hn::LoadInterleaved4(du16, reinterpret_cast<const std::uint16_t*>(x + i), v[0], v[1], v[2],
+                             v[3]);
         const auto get = [&](int lane) {
             const auto value = widen_bits(d, v[lane]);
             return hn::IfThenElse(hn::IsNaN(value), hn::Inf(d), value);
         };
         auto part = get(0);
-        for (int lane = 1; lane < 4; ++lane) { part = aligned_sum(d, part, get(lane), bits); }
+        for (int lane = 1; lane < 4; ++lane) {
+            part = aligned_sum(d, part, get(lane), bits);
+        }
         hn::StoreU(part, d, parts);
-        for (std::int64_t j = 0; j < lanes; ++j) { sum += static_cast<double>(parts[j]); }
+        for (std::int64_t j = 0; j < lanes; ++j) {
+            sum += static_cast<double>(parts[j]);
+        }
     }
-    for (; i < count; i += 4) { add_tile(x + i, 1, std::min<std::int64_t>(4, count - i), 1, bits, &sum); }
+    for (; i < count; i += 4) {
+        add_tile(x + i, 1, std::min<std::int64_t>(4, count - i), 1, bits, &sum);
+    }
     return sum;
 }
 
@@ -91,29 +105,36 @@ namespace {
 HWY_EXPORT(add_tile);
 HWY_EXPORT(row_sum);
 
-double operand_of(fp16 x) { return is_nan(x) ? std::numeric_limits<double>::infinity() : static_cast<double>(to_float(x)); }
+double operand_of(fp16 x) {
+    return is_nan(x) ? std::numeric_limits<double>::infinity() : static_cast<double>(to_float(x));
+}
 
 /// Calls give(index, sum) for every sum before its last rounding.
 template <typename Give>
-void sums_of(const fp16* x, std::int64_t outer, std::int64_t count, std::int64_t inner, const Numerics::Reduction& rules,
-             Give give) {
+void sums_of(const fp16* x, std::int64_t outer, std::int64_t count, std::int64_t inner,
+             const Numerics::Reduction& rules, Give give) {
     std::vector<double> sums(static_cast<std::size_t>(inner));
     for (std::int64_t o = 0; o < outer; ++o) {
         const fp16* from = x + o * count * inner;
         std::fill(sums.begin(), sums.end(), 0.0);
         if (!rules.narrow) {
             for (std::int64_t k = 0; k < count; ++k) {
-                for (std::int64_t i = 0; i < inner; ++i) { sums[static_cast<std::size_t>(i)] += operand_of(from[k * inner + i]); }
+                for (std::int64_t i = 0; i < inner; ++i) {
+                    sums[static_cast<std::size_t>(i)] += operand_of(from[k * inner + i]);
+                }
             }
         } else if (inner == 1 && rules.tile == 4) {
             sums[0] = HWY_DYNAMIC_DISPATCH(row_sum)(from, count, rules.tile_fraction_bits);
         } else {
             for (std::int64_t k = 0; k < count; k += rules.tile) {
                 HWY_DYNAMIC_DISPATCH(add_tile)
-                (from + k * inner, inner, std::min<std::int64_t>(rules.tile, count - k), inner, rules.tile_fraction_bits, sums.data());
+                (from + k * inner, inner, std::min<std::int64_t>(rules.tile, count - k), inner,
+                 rules.tile_fraction_bits, sums.data());
             }
         }
-        for (std::int64_t i = 0; i < inner; ++i) { give(o * inner + i, sums[static_cast<std::size_t>(i)]); }
+        for (std::int64_t i = 0; i < inner; ++i) {
+            give(o * inner + i, sums[static_cast<std::size_t>(i)]);
+        }
     }
 }
 
@@ -127,8 +148,11 @@ void fold(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::i
     for (std::int64_t o = 0; o < outer; ++o) {
         const fp16* from = x + o * count * inner;
         fp16* to = y + o * inner;
-        binary(op, from, false, from, false, to, inner, rules);  // max(x, x): coerces a lone element too
-        for (std::int64_t k = 1; k < count; ++k) { binary(op, to, false, from + k * inner, false, to, inner, rules); }
+        binary(op, from, false, from, false, to, inner,
+               rules);  // max(x, x): coerces a lone element too
+        for (std::int64_t k = 1; k < count; ++k) {
+            binary(op, to, false, from + k * inner, false, to, inner, rules);
+        }
     }
 }
 
@@ -136,7 +160,8 @@ void fold(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::i
 
 void reduce_sum(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                 const Numerics::Reduction& rules) {
-    sums_of(x, outer, count, inner, rules, [&](std::int64_t i, double sum) { y[i] = finish(sum, rules); });
+    sums_of(x, outer, count, inner, rules,
+            [&](std::int64_t i, double sum) { y[i] = finish(sum, rules); });
 }
 
 void reduce_mean(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,

@@ -7,8 +7,9 @@
 
 namespace pome::kernels {
 
-// Reductions of x [outer, count, inner] over the middle axis into y [outer, inner], equal to reference/chip/reduction
-// (sums) and reference/chip/elementwise (maximum, minimum) in every bit. count >= 1; no overlap.
+// Reductions of x [outer, count, inner] over the middle axis into y [outer, inner], equal to
+// reference/chip/reduction (sums) and reference/chip/elementwise (maximum, minimum) in every bit.
+// count >= 1; no overlap.
 
 void reduce_sum(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                 const Numerics::Reduction& rules);

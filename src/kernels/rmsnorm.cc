@@ -10,25 +10,34 @@ constexpr std::int64_t grain = 16;  // positions: a cache line of floats
 
 }  // namespace
 
-void rmsnorm(std::int64_t channels, std::int64_t positions, const float* x, const float* gain, float epsilon, float* y,
-             float* root, ThreadPool& pool) {
+void rmsnorm(std::int64_t channels, std::int64_t positions, const float* x, const float* gain,
+             float epsilon, float* y, float* root, ThreadPool& pool) {
     pool.for_ranges(positions, grain, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t s = begin; s < end; ++s) { root[s] = 0.0F; }
+        for (std::int64_t s = begin; s < end; ++s) {
+            root[s] = 0.0F;
+        }
         for (std::int64_t c = 0; c < channels; ++c) {
             const float* row = x + c * positions;
-            for (std::int64_t s = begin; s < end; ++s) { root[s] += row[s] * row[s]; }
+            for (std::int64_t s = begin; s < end; ++s) {
+                root[s] += row[s] * row[s];
+            }
         }
-        for (std::int64_t s = begin; s < end; ++s) { root[s] = 1.0F / std::sqrt(root[s] / static_cast<float>(channels) + epsilon); }
+        for (std::int64_t s = begin; s < end; ++s) {
+            root[s] = 1.0F / std::sqrt(root[s] / static_cast<float>(channels) + epsilon);
+        }
         for (std::int64_t c = 0; c < channels; ++c) {
             const float* row = x + c * positions;
             float* out = y + c * positions;
-            for (std::int64_t s = begin; s < end; ++s) { out[s] = gain[c] * row[s] * root[s]; }
+            for (std::int64_t s = begin; s < end; ++s) {
+                out[s] = gain[c] * row[s] * root[s];
+            }
         }
     });
 }
 
-void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float* x, const float* gain, const float* root,
-                      const float* dy, float* dx, float* dgain, ThreadPool& pool) {
+void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float* x,
+                      const float* gain, const float* root, const float* dy, float* dx,
+                      float* dgain, ThreadPool& pool) {
     pool.for_ranges(channels, 1, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t c = begin; c < end; ++c) {
             double sum = 0.0;
@@ -42,16 +51,19 @@ void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float
         std::vector<float> dot(static_cast<std::size_t>(end - begin), 0.0F);
         for (std::int64_t c = 0; c < channels; ++c) {
             for (std::int64_t s = begin; s < end; ++s) {
-                dot[static_cast<std::size_t>(s - begin)] += gain[c] * dy[c * positions + s] * x[c * positions + s];
+                dot[static_cast<std::size_t>(s - begin)] +=
+                    gain[c] * dy[c * positions + s] * x[c * positions + s];
             }
         }
         for (std::int64_t s = begin; s < end; ++s) {
-            dot[static_cast<std::size_t>(s - begin)] *= root[s] * root[s] / static_cast<float>(channels);
+            dot[static_cast<std::size_t>(s - begin)] *=
+                root[s] * root[s] / static_cast<float>(channels);
         }
         for (std::int64_t c = 0; c < channels; ++c) {
             for (std::int64_t s = begin; s < end; ++s) {
                 dx[c * positions + s] +=
-                    root[s] * (gain[c] * dy[c * positions + s] - x[c * positions + s] * dot[static_cast<std::size_t>(s - begin)]);
+                    root[s] * (gain[c] * dy[c * positions + s] -
+                               x[c * positions + s] * dot[static_cast<std::size_t>(s - begin)]);
             }
         }
     });

@@ -6,16 +6,19 @@
 
 namespace pome::kernels {
 
-// Activations are channel-first fp32: element (c, s) of [channels][positions] at c * positions + s. Results do not
-// depend on the number of threads: positions are split, and every sum over channels runs in order.
+// Activations are channel-first fp32: element (c, s) of [channels][positions] at c * positions + s.
+// Results do not depend on the number of threads: positions are split, and every sum over channels
+// runs in order.
 
-/// y(c,s) = gain(c) * x(c,s) * root(s), root(s) = 1 / sqrt(mean_c x(c,s)^2 + epsilon). y may be x. root [positions].
-void rmsnorm(std::int64_t channels, std::int64_t positions, const float* x, const float* gain, float epsilon, float* y,
-             float* root, ThreadPool& pool);
+/// y(c,s) = gain(c) * x(c,s) * root(s), root(s) = 1 / sqrt(mean_c x(c,s)^2 + epsilon). y may be x.
+/// root [positions].
+void rmsnorm(std::int64_t channels, std::int64_t positions, const float* x, const float* gain,
+             float epsilon, float* y, float* root, ThreadPool& pool);
 
-/// dx(c,s) += root(s) * (gain(c) dy(c,s) - x(c,s) root(s)^2 / channels * sum_c gain(c) dy(c,s) x(c,s)),
-/// dgain(c) += sum_s dy(c,s) x(c,s) root(s). `root` is the forward pass's.
-void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float* x, const float* gain, const float* root,
-                      const float* dy, float* dx, float* dgain, ThreadPool& pool);
+/// dx(c,s) += root(s) * (gain(c) dy(c,s) - x(c,s) root(s)^2 / channels * sum_c gain(c) dy(c,s)
+/// x(c,s)), dgain(c) += sum_s dy(c,s) x(c,s) root(s). `root` is the forward pass's.
+void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float* x,
+                      const float* gain, const float* root, const float* dy, float* dx,
+                      float* dgain, ThreadPool& pool);
 
 }  // namespace pome::kernels

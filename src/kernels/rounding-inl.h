@@ -14,7 +14,8 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// v rounded to the nearest fp16 value, ties away from zero, as a float. Subnormals are kept; from 65520 on infinity; NaN stays.
+/// v rounded to the nearest fp16 value, ties away from zero, as a float. Subnormals are kept; from
+/// 65520 on infinity; NaN stays.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V round_away(D d, V v) {
     const hn::RebindToUnsigned<D> du;
@@ -24,17 +25,19 @@ HWY_INLINE V round_away(D d, V v) {
     const V normal = hn::BitCast(d, hn::And(carried, hn::Set(du, ~0x1FFFU)));
     // Below 2^-14 the unit is 2^-24 throughout; the scaling and the difference are exact.
     const V units = hn::Mul(magnitude, hn::Set(d, 0x1p24F)), whole = hn::Floor(units);
-    const V up = hn::IfThenElseZero(hn::Ge(hn::Sub(units, whole), hn::Set(d, 0.5F)), hn::Set(d, 1.0F));
+    const V up =
+        hn::IfThenElseZero(hn::Ge(hn::Sub(units, whole), hn::Set(d, 0.5F)), hn::Set(d, 1.0F));
     const V subnormal = hn::Mul(hn::Add(whole, up), hn::Set(d, 0x1p-24F));
     V rounded = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0x1p-14F)), subnormal, normal);
     rounded = hn::IfThenElse(hn::Ge(rounded, hn::Set(d, 65536.0F)), hn::Inf(d), rounded);
     return hn::CopySign(rounded, v);
 }
 
-// F16C and NEON convert in hardware; Highway's replacements elsewhere neither round nor know infinities, so those targets
-// get their own.
+// F16C and NEON convert in hardware; Highway's replacements elsewhere neither round nor know
+// infinities, so those targets get their own.
 #undef POME_SOFTWARE_HALVES
-#if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+#if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SCALAR || \
+    HWY_TARGET == HWY_EMU128
 #define POME_SOFTWARE_HALVES 1
 #else
 #define POME_SOFTWARE_HALVES 0
@@ -46,12 +49,14 @@ HWY_INLINE hn::Vec<D> widen_bits(D d, VU16 bits) {
 #if POME_SOFTWARE_HALVES
     const hn::RebindToUnsigned<D> du;
     const auto wide = hn::PromoteTo(du, bits);
-    const auto magnitude = hn::And(wide, hn::Set(du, 0x7FFFU)), sign = hn::ShiftLeft<16>(hn::And(wide, hn::Set(du, 0x8000U)));
+    const auto magnitude = hn::And(wide, hn::Set(du, 0x7FFFU)),
+               sign = hn::ShiftLeft<16>(hn::And(wide, hn::Set(du, 0x8000U)));
     const auto shifted = hn::ShiftLeft<13>(magnitude);
     // The product moves the exponent's bias and normalises subnormals at once.
     const auto finite = hn::BitCast(du, hn::Mul(hn::BitCast(d, shifted), hn::Set(d, 0x1p112F)));
     const auto special = hn::Or(shifted, hn::Set(du, 0x7F800000U));
-    return hn::BitCast(d, hn::Or(sign, hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7BFFU)), special, finite)));
+    return hn::BitCast(
+        d, hn::Or(sign, hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7BFFU)), special, finite)));
 #else
     const hn::Rebind<hwy::float16_t, D> dh;
     return hn::PromoteTo(d, hn::BitCast(dh, bits));
@@ -67,12 +72,17 @@ HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> narrow_bits(D d, V v) {
     const hn::RebindToSigned<D> di;
     const auto bits = hn::BitCast(du, v), magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFU));
     const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1U));
-    const auto normal = hn::Sub(hn::ShiftRight<13>(hn::Add(hn::Add(magnitude, hn::Set(du, 0xFFFU)), odd)), hn::Set(du, 112U << 10));
-    const auto small = hn::BitCast(du, hn::NearestInt(hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p24F))));
+    const auto normal =
+        hn::Sub(hn::ShiftRight<13>(hn::Add(hn::Add(magnitude, hn::Set(du, 0xFFFU)), odd)),
+                hn::Set(du, 112U << 10));
+    const auto small =
+        hn::BitCast(du, hn::NearestInt(hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p24F))));
     auto half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(du, 113U << 23)), small, normal);
     half = hn::Min(half, hn::Set(du, 0x7C00U));
-    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x477FEFFFU)), hn::Set(du, 0x7C00U), half);   // from 65520 on
-    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7F800000U)), hn::Set(du, 0x7E00U), half);   // NaN
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x477FEFFFU)), hn::Set(du, 0x7C00U),
+                          half);  // from 65520 on
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7F800000U)), hn::Set(du, 0x7E00U),
+                          half);  // NaN
     half = hn::Or(half, hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000U)));
     return hn::DemoteTo(du16, hn::BitCast(di, half));
 #else

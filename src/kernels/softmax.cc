@@ -30,7 +30,9 @@ float largest_of(const fp16* x, std::int64_t count, bool coerce) {
             from = rest;
         }
         auto v = load_halves(d, from);
-        if (coerce) { v = hn::IfThenElse(hn::IsNaN(v), hn::Inf(d), v); }
+        if (coerce) {
+            v = hn::IfThenElse(hn::IsNaN(v), hn::Inf(d), v);
+        }
         top = hn::IfThenElse(hn::Gt(v, top), v, top);
     }
     return hn::GetLane(hn::MaxOfLanes(d, top));
@@ -44,7 +46,8 @@ void sums_of_four(const fp16* x, std::int64_t count, float* sums) {
     std::int64_t i = 0;
     for (; i + 4 * lanes <= count; i += 4 * lanes) {
         hn::Vec<decltype(du16)> v[4];
-        hn::LoadInterleaved4(du16, reinterpret_cast<const std::uint16_t*>(x + i), v[0], v[1], v[2], v[3]);
+        hn::LoadInterleaved4(du16, reinterpret_cast<const std::uint16_t*>(x + i), v[0], v[1], v[2],
+                             v[3]);
         auto sum = widen_bits(d, v[0]);
         for (int lane = 1; lane < 4; ++lane) {
             sum = combine<Binary::add, true, true>(d, sum, widen_bits(d, v[lane]));
@@ -55,7 +58,8 @@ void sums_of_four(const fp16* x, std::int64_t count, float* sums) {
     for (; i < count; i += 4) {
         float sum = to_float(x[i]);
         for (std::int64_t j = i + 1; j < std::min(i + 4, count); ++j) {
-            sum = hn::GetLane(combine<Binary::add, true, true>(one, hn::Set(one, sum), hn::Set(one, to_float(x[j]))));
+            sum = hn::GetLane(combine<Binary::add, true, true>(one, hn::Set(one, sum),
+                                                               hn::Set(one, to_float(x[j]))));
         }
         sums[i / 4] = sum;
     }
@@ -73,9 +77,12 @@ std::int64_t add_pairs(float* sums, std::int64_t count) {
     }
     const hn::CappedTag<float, 1> one;
     for (; i + 1 < count; i += 2) {
-        sums[i / 2] = hn::GetLane(combine<Binary::add, true, true>(one, hn::Set(one, sums[i]), hn::Set(one, sums[i + 1])));
+        sums[i / 2] = hn::GetLane(combine<Binary::add, true, true>(one, hn::Set(one, sums[i]),
+                                                                   hn::Set(one, sums[i + 1])));
     }
-    if (i < count) { sums[i / 2] = sums[i]; }
+    if (i < count) {
+        sums[i / 2] = sums[i];
+    }
     return (count + 1) / 2;
 }
 
@@ -90,7 +97,8 @@ HWY_EXPORT(largest_of);
 HWY_EXPORT(sums_of_four);
 HWY_EXPORT(add_pairs);
 
-void wide_row(const fp16* x, fp16* y, std::int64_t columns, float top, std::vector<float>& powers, Rounding output) {
+void wide_row(const fp16* x, fp16* y, std::int64_t columns, float top, std::vector<float>& powers,
+              Rounding output) {
     to_float(x, powers.data(), columns);
     float sum = 0.0F;
     for (std::int64_t i = 0; i < columns; ++i) {
@@ -98,14 +106,16 @@ void wide_row(const fp16* x, fp16* y, std::int64_t columns, float top, std::vect
         const float difference = power - top;
         sum += power = std::exp(std::isnan(difference) ? 0.0F : difference);
     }
-    for (std::int64_t i = 0; i < columns; ++i) { powers[static_cast<std::size_t>(i)] /= sum; }
+    for (std::int64_t i = 0; i < columns; ++i) {
+        powers[static_cast<std::size_t>(i)] /= sum;
+    }
     to_fp16(powers.data(), y, columns, output);
 }
 
 }  // namespace
 
-void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns, const SoftmaxTables& tables,
-                  const Numerics& numerics) {
+void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
+                  const SoftmaxTables& tables, const Numerics& numerics) {
     const auto& rules = numerics.elementwise;
     std::vector<float> sums(static_cast<std::size_t>(columns));
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -120,7 +130,9 @@ void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t column
         binary(Binary::sub, from, false, &largest, true, to, columns, rules);
         tables.exp.apply(to, to, columns);
         HWY_DYNAMIC_DISPATCH(sums_of_four)(to, columns, sums.data());
-        for (std::int64_t count = (columns + 3) / 4; count > 1;) { count = HWY_DYNAMIC_DISPATCH(add_pairs)(sums.data(), count); }
+        for (std::int64_t count = (columns + 3) / 4; count > 1;) {
+            count = HWY_DYNAMIC_DISPATCH(add_pairs)(sums.data(), count);
+        }
         const fp16 factor = tables.reciprocal(pome::to_fp16(sums[0], Rounding::nearest_away));
         binary(Binary::mul, to, false, &factor, true, to, columns, rules);
     }

@@ -9,7 +9,9 @@ UnaryTable::UnaryTable(const std::function<fp16(fp16)>& function) : results_(655
 }
 
 void UnaryTable::apply(const fp16* x, fp16* out, std::int64_t count) const {
-    for (std::int64_t i = 0; i < count; ++i) { out[i] = results_[x[i].bits]; }
+    for (std::int64_t i = 0; i < count; ++i) {
+        out[i] = results_[x[i].bits];
+    }
 }
 
 }  // namespace pome::kernels

@@ -8,7 +8,8 @@
 
 namespace pome::kernels {
 
-/// A function of one fp16 value as a table of all 65,536 results: whatever makes it is what it equals.
+/// A function of one fp16 value as a table of all 65,536 results: whatever makes it is what it
+/// equals.
 class UnaryTable {
   public:
     explicit UnaryTable(const std::function<fp16(fp16)>& function);

@@ -7,39 +7,50 @@ namespace pome::mil {
 namespace {
 
 bool accepts(const Parameter& parameter, DType dtype) {
-    return parameter.dtypes.empty() ||
-           std::find(parameter.dtypes.begin(), parameter.dtypes.end(), dtype) != parameter.dtypes.end();
+    return parameter.dtypes.empty() || std::find(parameter.dtypes.begin(), parameter.dtypes.end(),
+                                                 dtype) != parameter.dtypes.end();
 }
 
 }  // namespace
 
 std::string where(const Operation& operation) {
-    const std::string value = operation.results.empty() ? operation.op : operation.results.front().name;
-    return operation.position.line > 0 ? fmt::format("(line {}, %{})", operation.position.line, value)
-                                       : fmt::format("(%{})", value);
+    const std::string value =
+        operation.results.empty() ? operation.op : operation.results.front().name;
+    return operation.position.line > 0
+               ? fmt::format("(line {}, %{})", operation.position.line, value)
+               : fmt::format("(%{})", value);
 }
 
 void Arguments::fail_with(const std::string& message) const {
-    throw Error(Code::malformed_program, "mil." + operation_->op, message + " " + where(*operation_));
+    throw Error(Code::malformed_program, "mil." + operation_->op,
+                message + " " + where(*operation_));
 }
 
-Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lookup, const WeightFiles* weights)
+Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lookup,
+                     const WeightFiles* weights)
     : operation_(&operation), schema_(&schema), weights_(weights) {
     std::set<std::string_view> given;
     for (const auto& argument : operation.arguments) {
         const bool known = std::any_of(schema.parameters.begin(), schema.parameters.end(),
                                        [&](const Parameter& p) { return p.name == argument.name; });
-        if (!known) { fail("has no parameter '{}'", argument.name); }
-        if (!given.insert(argument.name).second) { fail("'{}' is given twice", argument.name); }
+        if (!known) {
+            fail("has no parameter '{}'", argument.name);
+        }
+        if (!given.insert(argument.name).second) {
+            fail("'{}' is given twice", argument.name);
+        }
     }
     for (const Parameter& parameter : schema.parameters) {
         Bound bound;
         bound.parameter = &parameter;
-        const auto take = [&](const Literal& literal) { bound.operands.push_back({literal.type, &literal}); };
+        const auto take = [&](const Literal& literal) {
+            bound.operands.push_back({literal.type, &literal});
+        };
         if (const Argument* argument = operation.find_argument(parameter.name)) {
             bound.given = true;
             if (parameter.kind != Parameter::Kind::tensors && argument->operands.size() != 1) {
-                fail("'{}' takes one value, {} are given", parameter.name, argument->operands.size());
+                fail("'{}' takes one value, {} are given", parameter.name,
+                     argument->operands.size());
             }
             for (const Operand& operand : argument->operands) {
                 if (const auto* literal = std::get_if<Literal>(&operand)) {
@@ -48,7 +59,9 @@ Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lo
                 }
                 const auto& value = std::get<std::string>(operand);
                 const Known* known = lookup(value);
-                if (known == nullptr) { fail("'{}' is not defined before it is used", value); }
+                if (known == nullptr) {
+                    fail("'{}' is not defined before it is used", value);
+                }
                 bound.operands.push_back(*known);
             }
         } else if (const Literal* attribute = operation.find_attribute(parameter.name);
@@ -62,7 +75,8 @@ Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lo
         }
         for (const Known& operand : bound.operands) {
             if (operand.type.is_tensor() && !accepts(parameter, operand.type.dtype)) {
-                fail("'{}' is {}, which this op does not take", parameter.name, operand.type.text());
+                fail("'{}' is {}, which this op does not take", parameter.name,
+                     operand.type.text());
             }
         }
         bound_.push_back(std::move(bound));
@@ -71,22 +85,30 @@ Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lo
 
 const Arguments::Bound& Arguments::find(std::string_view wanted) const {
     for (const Bound& bound : bound_) {
-        if (bound.parameter->name == wanted) { return bound; }
+        if (bound.parameter->name == wanted) {
+            return bound;
+        }
     }
     fail("has no parameter '{}'", wanted);
 }
 
-bool Arguments::has(std::string_view wanted) const { return find(wanted).given; }
+bool Arguments::has(std::string_view wanted) const {
+    return find(wanted).given;
+}
 
 const Type& Arguments::type(std::string_view wanted) const {
     const Bound& bound = find(wanted);
-    if (bound.operands.size() != 1) { fail("'{}' is missing", wanted); }
+    if (bound.operands.size() != 1) {
+        fail("'{}' is missing", wanted);
+    }
     return bound.operands.front().type;
 }
 
 std::vector<Type> Arguments::types(std::string_view wanted) const {
     std::vector<Type> types;
-    for (const Known& operand : find(wanted).operands) { types.push_back(operand.type); }
+    for (const Known& operand : find(wanted).operands) {
+        types.push_back(operand.type);
+    }
     return types;
 }
 
@@ -97,13 +119,17 @@ const Literal* Arguments::constant(std::string_view wanted) const {
 
 const Literal& Arguments::constant_or_fail(std::string_view wanted, std::string_view what) const {
     const Literal* literal = constant(wanted);
-    if (literal == nullptr) { fail("'{}' must be a constant {}", wanted, what); }
+    if (literal == nullptr) {
+        fail("'{}' must be a constant {}", wanted, what);
+    }
     return *literal;
 }
 
 std::int64_t Arguments::integer(std::string_view wanted) const {
     const auto values = integers(wanted);
-    if (values.size() != 1) { fail("'{}' must be one integer, it has {}", wanted, values.size()); }
+    if (values.size() != 1) {
+        fail("'{}' must be one integer, it has {}", wanted, values.size());
+    }
     return values.front();
 }
 
@@ -122,7 +148,9 @@ double Arguments::number(std::string_view wanted) const {
         fail("'{}' must be a number, it is {}", wanted, literal.type.text());
     }
     const auto numbers = literal.numbers();
-    if (numbers.size() != 1) { fail("'{}' must be one number, it has {}", wanted, numbers.size()); }
+    if (numbers.size() != 1) {
+        fail("'{}' must be one number, it has {}", wanted, numbers.size());
+    }
     return numbers.front();
 }
 
@@ -137,7 +165,9 @@ bool Arguments::boolean(std::string_view wanted) const {
 const std::string& Arguments::text(std::string_view wanted) const {
     const Literal& literal = constant_or_fail(wanted, "string");
     const auto* strings = std::get_if<Literal::Strings>(&literal.payload);
-    if (strings == nullptr || strings->size() != 1) { fail("'{}' must be a string, it is {}", wanted, literal.type.text()); }
+    if (strings == nullptr || strings->size() != 1) {
+        fail("'{}' must be a string, it is {}", wanted, literal.type.text());
+    }
     return strings->front();
 }
 
@@ -148,11 +178,15 @@ std::vector<const reference::Tensor*> Arguments::tensors(std::string_view wanted
             result.push_back(operand.tensor);
             continue;
         }
-        if (operand.constant == nullptr) { fail("the elements of '{}' are not known", wanted); }
+        if (operand.constant == nullptr) {
+            fail("the elements of '{}' are not known", wanted);
+        }
         const auto [entry, made] = literal_tensors_.try_emplace(operand.constant);
         if (made) {
             const Literal& literal = *operand.constant;
-            const Literal plain{literal.type, weights_ != nullptr ? weights_->resolve(literal) : std::get<Literal::Bytes>(literal.payload)};
+            const Literal plain{literal.type, weights_ != nullptr
+                                                  ? weights_->resolve(literal)
+                                                  : std::get<Literal::Bytes>(literal.payload)};
             entry->second = reference::Tensor(literal.type.shape, plain.numbers());
         }
         result.push_back(&entry->second);
@@ -162,7 +196,9 @@ std::vector<const reference::Tensor*> Arguments::tensors(std::string_view wanted
 
 const reference::Tensor& Arguments::tensor(std::string_view wanted) const {
     const auto found = tensors(wanted);
-    if (found.size() != 1) { fail("'{}' is missing", wanted); }
+    if (found.size() != 1) {
+        fail("'{}' is missing", wanted);
+    }
     return *found.front();
 }
 

@@ -9,14 +9,19 @@
 namespace pome::mil {
 namespace {
 
-/// Equal for equal literals: what shared constants are found by. Empty for those that are not shared.
+/// Equal for equal literals: what shared constants are found by. Empty for those that are not
+/// shared.
 std::string key_of(const Literal& literal) {
     std::string key = literal.type.text() + "|";
     if (const auto* bytes = std::get_if<Literal::Bytes>(&literal.payload)) {
-        if (bytes->size() > 256) { return ""; }
+        if (bytes->size() > 256) {
+            return "";
+        }
         key.append(reinterpret_cast<const char*>(bytes->data()), bytes->size());
     } else if (const auto* strings = std::get_if<Literal::Strings>(&literal.payload)) {
-        for (const auto& text : *strings) { key += text + "|"; }
+        for (const auto& text : *strings) {
+            key += text + "|";
+        }
     } else if (const auto* blob = std::get_if<Blob>(&literal.payload)) {
         key += blob->path + "@" + std::to_string(blob->offset);
     } else {
@@ -43,29 +48,42 @@ std::string Builder::unique(std::string_view hint) {
 }
 
 Value Builder::input(std::string name, Type type) {
-    if (known_.contains(name)) { fail(Code::malformed_program, "mil.builder", "'{}' is defined twice", name); }
+    if (known_.contains(name)) {
+        fail(Code::malformed_program, "mil.builder", "'{}' is defined twice", name);
+    }
     known_[name] = {type};
     function_.parameters.push_back({name, type});
     return {std::move(name), std::move(type)};
 }
 
 void Builder::output(const Value& value) {
-    if (!known_.contains(value.name)) { fail(Code::malformed_program, "mil.builder", "output '{}' is not defined", value.name); }
+    if (!known_.contains(value.name)) {
+        fail(Code::malformed_program, "mil.builder", "output '{}' is not defined", value.name);
+    }
     function_.outputs.push_back(value.name);
 }
 
 Value Builder::rename(const Value& value, std::string name) {
-    if (name == value.name) { return value; }
-    if (known_.contains(name)) { fail(Code::malformed_program, "mil.builder", "'{}' is defined twice", name); }
+    if (name == value.name) {
+        return value;
+    }
+    if (known_.contains(name)) {
+        fail(Code::malformed_program, "mil.builder", "'{}' is defined twice", name);
+    }
     known_[name] = known_.at(value.name);
     known_.erase(value.name);
     for (auto& operation : function_.operations) {
         for (auto& result : operation.results) {
-            if (result.name == value.name) { result.name = name; }
+            if (result.name == value.name) {
+                result.name = name;
+            }
         }
         for (auto& argument : operation.arguments) {
             for (auto& operand : argument.operands) {
-                if (auto* text = std::get_if<std::string>(&operand); text != nullptr && *text == value.name) { *text = name; }
+                if (auto* text = std::get_if<std::string>(&operand);
+                    text != nullptr && *text == value.name) {
+                    *text = name;
+                }
             }
         }
     }
@@ -76,7 +94,9 @@ Value Builder::rename(const Value& value, std::string name) {
 Value Builder::constant(Literal literal, std::string_view hint) {
     const std::string key = key_of(literal);
     if (!key.empty()) {
-        if (const auto found = shared_constants_.find(key); found != shared_constants_.end()) { return found->second; }
+        if (const auto found = shared_constants_.find(key); found != shared_constants_.end()) {
+            return found->second;
+        }
     }
     Operation operation;
     operation.op = "const";
@@ -86,11 +106,14 @@ Value Builder::constant(Literal literal, std::string_view hint) {
     const Type type = operation.attributes.back().value.type;
     operation.results.push_back({name, type});
     function_.operations.push_back(std::move(operation));
-    const auto stored = std::make_shared<const Literal>(function_.operations.back().attributes.back().value);
+    const auto stored =
+        std::make_shared<const Literal>(function_.operations.back().attributes.back().value);
     literals_.push_back(stored);
     known_[name] = {type, stored.get()};
     const Value value{name, type};
-    if (!key.empty()) { shared_constants_[key] = value; }
+    if (!key.empty()) {
+        shared_constants_[key] = value;
+    }
     return value;
 }
 
@@ -98,27 +121,43 @@ Value Builder::text(std::string value) {
     const std::string hint = value;
     return constant(Literal::text(std::move(value)), hint);
 }
-Value Builder::boolean(bool value) { return constant(Literal::boolean(value), value ? "yes" : "no"); }
-Value Builder::integer(std::int32_t value) { return constant(Literal::integer(value), "i"); }
-Value Builder::integers(const std::vector<std::int64_t>& values) { return constant(Literal::integers(values), "list"); }
-Value Builder::number(DType dtype, double value) { return constant(Literal::number(dtype, value), "c"); }
+Value Builder::boolean(bool value) {
+    return constant(Literal::boolean(value), value ? "yes" : "no");
+}
+Value Builder::integer(std::int32_t value) {
+    return constant(Literal::integer(value), "i");
+}
+Value Builder::integers(const std::vector<std::int64_t>& values) {
+    return constant(Literal::integers(values), "list");
+}
+Value Builder::number(DType dtype, double value) {
+    return constant(Literal::number(dtype, value), "c");
+}
 
-Value Builder::call(std::string_view op, std::initializer_list<std::pair<std::string_view, Value>> arguments,
+Value Builder::call(std::string_view op,
+                    std::initializer_list<std::pair<std::string_view, Value>> arguments,
                     std::string_view hint) {
     std::vector<CallArgument> list;
-    for (const auto& [name, value] : arguments) { list.push_back({std::string(name), {value}, false}); }
+    for (const auto& [name, value] : arguments) {
+        list.push_back({std::string(name), {value}, false});
+    }
     return call_many(op, list, hint).front();
 }
 
-std::vector<Value> Builder::call_many(std::string_view op, const std::vector<CallArgument>& arguments,
+std::vector<Value> Builder::call_many(std::string_view op,
+                                      const std::vector<CallArgument>& arguments,
                                       std::string_view hint) {
     const Schema* schema = find_schema(op);
-    if (schema == nullptr) { fail(Code::malformed_program, "mil.builder", "unknown op '{}'", op); }
+    if (schema == nullptr) {
+        fail(Code::malformed_program, "mil.builder", "unknown op '{}'", op);
+    }
     Operation operation;
     operation.op = op;
     for (const auto& argument : arguments) {
         Argument made{argument.name, {}, argument.is_tuple};
-        for (const Value& value : argument.values) { made.operands.emplace_back(value.name); }
+        for (const Value& value : argument.values) {
+            made.operands.emplace_back(value.name);
+        }
         operation.arguments.push_back(std::move(made));
     }
     const std::string name = unique(hint.empty() ? op : hint);
@@ -141,22 +180,38 @@ std::vector<Value> Builder::call_many(std::string_view op, const std::vector<Cal
     return results;
 }
 
-Value Builder::add(const Value& x, const Value& y) { return call("add", {{"x", x}, {"y", y}}); }
-Value Builder::sub(const Value& x, const Value& y) { return call("sub", {{"x", x}, {"y", y}}); }
-Value Builder::mul(const Value& x, const Value& y) { return call("mul", {{"x", x}, {"y", y}}); }
-Value Builder::real_div(const Value& x, const Value& y) { return call("real_div", {{"x", x}, {"y", y}}); }
+Value Builder::add(const Value& x, const Value& y) {
+    return call("add", {{"x", x}, {"y", y}});
+}
+Value Builder::sub(const Value& x, const Value& y) {
+    return call("sub", {{"x", x}, {"y", y}});
+}
+Value Builder::mul(const Value& x, const Value& y) {
+    return call("mul", {{"x", x}, {"y", y}});
+}
+Value Builder::real_div(const Value& x, const Value& y) {
+    return call("real_div", {{"x", x}, {"y", y}});
+}
 Value Builder::pow(const Value& x, double exponent) {
     return call("pow", {{"x", x}, {"y", number(x.type.dtype, exponent)}});
 }
-Value Builder::scale(const Value& x, double factor) { return mul(x, number(x.type.dtype, factor)); }
-Value Builder::unary(std::string_view op, const Value& x) { return call(op, {{"x", x}}); }
+Value Builder::scale(const Value& x, double factor) {
+    return mul(x, number(x.type.dtype, factor));
+}
+Value Builder::unary(std::string_view op, const Value& x) {
+    return call(op, {{"x", x}});
+}
 
 Value Builder::matmul(const Value& x, const Value& y, bool transpose_x, bool transpose_y) {
-    return call("matmul", {{"transpose_x", boolean(transpose_x)}, {"transpose_y", boolean(transpose_y)}, {"x", x}, {"y", y}});
+    return call("matmul", {{"transpose_x", boolean(transpose_x)},
+                           {"transpose_y", boolean(transpose_y)},
+                           {"x", x},
+                           {"y", y}});
 }
 
 Value Builder::conv(const Value& x, const Value& weight, const Conv& form) {
-    const bool padded = std::any_of(form.pad.begin(), form.pad.end(), [](std::int64_t n) { return n != 0; });
+    const bool padded =
+        std::any_of(form.pad.begin(), form.pad.end(), [](std::int64_t n) { return n != 0; });
     return call("conv", {{"dilations", integers(form.dilations)},
                          {"groups", integer(static_cast<std::int32_t>(form.groups))},
                          {"pad", integers(form.pad)},
@@ -166,14 +221,19 @@ Value Builder::conv(const Value& x, const Value& weight, const Conv& form) {
                          {"x", x}});
 }
 
-Value Builder::softmax(const Value& x, int axis) { return call("softmax", {{"axis", integer(axis)}, {"x", x}}); }
+Value Builder::softmax(const Value& x, int axis) {
+    return call("softmax", {{"axis", integer(axis)}, {"x", x}});
+}
 
 Value Builder::reduce_sum(const Value& x, const std::vector<std::int64_t>& axes, bool keep_dims) {
-    return call("reduce_sum", {{"axes", integers(axes)}, {"keep_dims", boolean(keep_dims)}, {"x", x}});
+    return call("reduce_sum",
+                {{"axes", integers(axes)}, {"keep_dims", boolean(keep_dims)}, {"x", x}});
 }
 
 Value Builder::reshape(const Value& x, const Shape& shape) {
-    if (x.shape() == shape) { return x; }
+    if (x.shape() == shape) {
+        return x;
+    }
     return call("reshape", {{"shape", integers(shape.sizes())}, {"x", x}});
 }
 
@@ -181,12 +241,16 @@ Value Builder::transpose(const Value& x, const std::vector<std::int64_t>& perm) 
     return call("transpose", {{"perm", integers(perm)}, {"x", x}});
 }
 
-Value Builder::slice(const Value& x, const std::vector<std::int64_t>& begin, const std::vector<std::int64_t>& size) {
-    return call("slice_by_size", {{"begin", integers(begin)}, {"size", integers(size)}, {"x", x}}, "slice");
+Value Builder::slice(const Value& x, const std::vector<std::int64_t>& begin,
+                     const std::vector<std::int64_t>& size) {
+    return call("slice_by_size", {{"begin", integers(begin)}, {"size", integers(size)}, {"x", x}},
+                "slice");
 }
 
 Value Builder::concat(const std::vector<Value>& values, int axis) {
-    return call_many("concat", {{"axis", {integer(axis)}, false}, {"interleave", {boolean(false)}, false}, {"values", values, true}})
+    return call_many("concat", {{"axis", {integer(axis)}, false},
+                                {"interleave", {boolean(false)}, false},
+                                {"values", values, true}})
         .front();
 }
 
@@ -209,8 +273,9 @@ void Builder::copy(const Operation& operation, std::map<std::string, Value, std:
             } else {
                 const auto found = names.find(std::get<std::string>(operand));
                 if (found == names.end()) {
-                    fail(Code::malformed_program, "mil.builder", "'{}' has no counterpart to copy {}",
-                         std::get<std::string>(operand), where(operation));
+                    fail(Code::malformed_program, "mil.builder",
+                         "'{}' has no counterpart to copy {}", std::get<std::string>(operand),
+                         where(operation));
                 }
                 made.values.push_back(found->second);
             }
@@ -218,7 +283,9 @@ void Builder::copy(const Operation& operation, std::map<std::string, Value, std:
         arguments.push_back(std::move(made));
     }
     const auto results = call_many(operation.op, arguments, operation.results.front().name);
-    for (std::size_t i = 0; i < results.size(); ++i) { names[operation.results[i].name] = results[i]; }
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        names[operation.results[i].name] = results[i];
+    }
 }
 
 Function Builder::take() {
@@ -238,8 +305,12 @@ Program make_program(Function function, Dialect dialect) {
     pair.kind = Type::Kind::dictionary;
     pair.items = {Type::scalar(DType::string), Type::scalar(DType::string)};
     Literal::Entries entries;
-    const auto add = [&](const char* key, const char* value) { entries.emplace_back(Literal::text(key), Literal::text(value)); };
-    if (dialect == Dialect::terse) { add("coremlc-component-MIL", "3510.2.1"); }
+    const auto add = [&](const char* key, const char* value) {
+        entries.emplace_back(Literal::text(key), Literal::text(value));
+    };
+    if (dialect == Dialect::terse) {
+        add("coremlc-component-MIL", "3510.2.1");
+    }
     add("coremlc-version", "3505.4.1");
     if (dialect == Dialect::terse) {
         add("coremltools-component-milinternal", "");

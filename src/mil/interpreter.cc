@@ -9,17 +9,20 @@ namespace pome::mil {
 struct Interpreter::Prepared {
     Package package;
     const Function* function = nullptr;
-    std::map<std::string, reference::Tensor, std::less<>> constants;   // numeric consts, as doubles
-    std::map<std::string, Known, std::less<>> known;                   // of consts and parameters
-    std::map<std::string, std::size_t, std::less<>> last_use;          // operation that reads a value last
+    std::map<std::string, reference::Tensor, std::less<>> constants;  // numeric consts, as doubles
+    std::map<std::string, Known, std::less<>> known;                  // of consts and parameters
+    std::map<std::string, std::size_t, std::less<>> last_use;  // operation that reads a value last
 };
 
-Interpreter::Interpreter(Package package, std::string_view function) : prepared_(std::make_unique<Prepared>()) {
+Interpreter::Interpreter(Package package, std::string_view function)
+    : prepared_(std::make_unique<Prepared>()) {
     Prepared& p = *prepared_;
     p.package = std::move(package);
     verify(p.package.program);
     p.function = p.package.program.find_function(function);
-    if (p.function == nullptr) { fail(Code::invalid_argument, "mil.interpret", "the program has no function '{}'", function); }
+    if (p.function == nullptr) {
+        fail(Code::invalid_argument, "mil.interpret", "the program has no function '{}'", function);
+    }
     for (std::size_t i = 0; i < p.function->operations.size(); ++i) {
         const Operation& operation = p.function->operations[i];
         if (operation.op == "const") {
@@ -28,21 +31,29 @@ Interpreter::Interpreter(Package package, std::string_view function) : prepared_
             Known& known = p.known[name] = {value->type, value};
             if (value->type.is_tensor() && value->type.dtype != DType::string) {
                 const Literal plain{value->type, p.package.weights.resolve(*value)};
-                known.tensor = &p.constants.emplace(name, reference::Tensor(value->type.shape, plain.numbers())).first->second;
+                known.tensor =
+                    &p.constants
+                         .emplace(name, reference::Tensor(value->type.shape, plain.numbers()))
+                         .first->second;
             }
             continue;
         }
         const Schema* schema = find_schema(operation.op);
         if (schema == nullptr || schema->evaluate == nullptr) {
-            fail(Code::unsupported, "mil.interpret", "op '{}' has no reference meaning {}", operation.op, where(operation));
+            fail(Code::unsupported, "mil.interpret", "op '{}' has no reference meaning {}",
+                 operation.op, where(operation));
         }
         for (const auto& argument : operation.arguments) {
             for (const auto& operand : argument.operands) {
-                if (const auto* name = std::get_if<std::string>(&operand)) { p.last_use[*name] = i; }
+                if (const auto* name = std::get_if<std::string>(&operand)) {
+                    p.last_use[*name] = i;
+                }
             }
         }
     }
-    for (const auto& output : p.function->outputs) { p.last_use[output] = p.function->operations.size(); }
+    for (const auto& output : p.function->outputs) {
+        p.last_use[output] = p.function->operations.size();
+    }
 }
 
 Interpreter::~Interpreter() = default;
@@ -54,9 +65,12 @@ Tensors Interpreter::run(Tensors inputs) const {
     std::map<std::string, Known, std::less<>> known = p.known;
     for (const auto& parameter : p.function->parameters) {
         const auto found = live.find(parameter.name);
-        if (found == live.end()) { fail(Code::binding_missing, "mil.interpret", "input '{}' is missing", parameter.name); }
+        if (found == live.end()) {
+            fail(Code::binding_missing, "mil.interpret", "input '{}' is missing", parameter.name);
+        }
         if (found->second.shape != parameter.type.shape) {
-            fail(Code::surface_mismatch, "mil.interpret", "input '{}' is {}, the program declares {}", parameter.name,
+            fail(Code::surface_mismatch, "mil.interpret",
+                 "input '{}' is {}, the program declares {}", parameter.name,
                  found->second.shape.text(), parameter.type.shape.text());
         }
         known[parameter.name] = {parameter.type, nullptr, &found->second};
@@ -67,7 +81,9 @@ Tensors Interpreter::run(Tensors inputs) const {
     };
     for (std::size_t i = 0; i < p.function->operations.size(); ++i) {
         const Operation& operation = p.function->operations[i];
-        if (operation.op == "const") { continue; }
+        if (operation.op == "const") {
+            continue;
+        }
         const Schema& schema = *find_schema(operation.op);
         auto results = schema.evaluate(Arguments(operation, schema, look_up, &p.package.weights));
         for (std::size_t r = 0; r < results.size(); ++r) {
@@ -78,7 +94,9 @@ Tensors Interpreter::run(Tensors inputs) const {
         for (const auto& argument : operation.arguments) {
             for (const auto& operand : argument.operands) {
                 const auto* name = std::get_if<std::string>(&operand);
-                if (name != nullptr && p.last_use.find(*name)->second == i) { live.erase(*name); }
+                if (name != nullptr && p.last_use.find(*name)->second == i) {
+                    live.erase(*name);
+                }
             }
         }
     }

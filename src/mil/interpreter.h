@@ -12,13 +12,13 @@ namespace pome::mil {
 
 using Tensors = std::map<std::string, reference::Tensor, std::less<>>;
 
-/// Runs a function of a program by the reference meaning of its ops, in double precision and without any
-/// intermediate rounding (casts to fp16 included: dtypes name storage, not arithmetic; casts to integers truncate).
-/// Constants are read once; tensors live as long as they are needed.
+/// Runs a function of a program by the reference meaning of its ops, in double precision and
+/// without any intermediate rounding (casts to fp16 included: dtypes name storage, not arithmetic;
+/// casts to integers truncate). Constants are read once; tensors live as long as they are needed.
 class Interpreter {
   public:
-    /// Throws Error{malformed_program} for programs that do not verify, Error{unsupported} naming an op that has no
-    /// meaning here, Error{invalid_argument} for an unknown function.
+    /// Throws Error{malformed_program} for programs that do not verify, Error{unsupported} naming
+    /// an op that has no meaning here, Error{invalid_argument} for an unknown function.
     explicit Interpreter(Package package, std::string_view function = "main");
     ~Interpreter();
     Interpreter(Interpreter&&) noexcept;
@@ -33,6 +33,7 @@ class Interpreter {
 };
 
 /// Interpreter(package, function).run(inputs).
-Tensors interpret(const Package& package, const Tensors& inputs, std::string_view function = "main");
+Tensors interpret(const Package& package, const Tensors& inputs,
+                  std::string_view function = "main");
 
 }  // namespace pome::mil

@@ -20,8 +20,8 @@ struct Position {
     friend bool operator==(const Position&, const Position&) { return true; }
 };
 
-/// Data in a weight file: BLOBFILE(path, offset). `offset` is the position of the 64-byte metadata record,
-/// never of the data. Paths start with "@model_path/".
+/// Data in a weight file: BLOBFILE(path, offset). `offset` is the position of the 64-byte metadata
+/// record, never of the data. Paths start with "@model_path/".
 struct Blob {
     std::string path;
     std::uint64_t offset = 0;
@@ -30,21 +30,22 @@ struct Blob {
 
 /// A typed literal.
 struct Literal {
-    using Bytes = std::vector<std::byte>;                       ///< tensor elements: dense, row-major, little-endian
-                                                                ///< in `type.dtype`, sub-byte types one a byte, bool 0/1
-    using Strings = std::vector<std::string>;                   ///< elements of a tensor of strings
-    using Items = std::vector<Literal>;                         ///< list or tuple
-    using Entries = std::vector<std::pair<Literal, Literal>>;   ///< dictionary
+    using Bytes = std::vector<std::byte>;  ///< tensor elements: dense, row-major, little-endian
+                                           ///< in `type.dtype`, sub-byte types one a byte, bool 0/1
+    using Strings = std::vector<std::string>;                  ///< elements of a tensor of strings
+    using Items = std::vector<Literal>;                        ///< list or tuple
+    using Entries = std::vector<std::pair<Literal, Literal>>;  ///< dictionary
 
     Type type;
     std::variant<Bytes, Strings, Blob, Items, Entries> payload;
 
-    static Literal text(std::string value);                     ///< a string scalar
+    static Literal text(std::string value);  ///< a string scalar
     static Literal boolean(bool value);
-    static Literal integer(std::int32_t value);                 ///< an int32 scalar
+    static Literal integer(std::int32_t value);                        ///< an int32 scalar
     static Literal integers(const std::vector<std::int64_t>& values);  ///< int32 [n]
-    static Literal number(DType dtype, double value);           ///< a scalar, rounded to nearest even
-    /// A tensor from doubles, each rounded to nearest even (fp16, fp32) or required to be in range (integers).
+    static Literal number(DType dtype, double value);  ///< a scalar, rounded to nearest even
+    /// A tensor from doubles, each rounded to nearest even (fp16, fp32) or required to be in range
+    /// (integers).
     static Literal tensor(DType dtype, Shape shape, const std::vector<double>& values);
     static Literal blob(Type type, Blob where);
 
@@ -97,23 +98,24 @@ struct Function {
     std::string opset = "ios18";
     std::vector<NamedType> parameters;
     std::vector<Attribute> attributes;
-    std::vector<Operation> operations;   ///< definition before use; each name is defined once
-    std::vector<std::string> outputs;    ///< names of values
+    std::vector<Operation> operations;  ///< definition before use; each name is defined once
+    std::vector<std::string> outputs;   ///< names of values
     Position position;
 
-    /// The type of a parameter or result; nullptr when there is none of that name. Linear in the operations.
+    /// The type of a parameter or result; nullptr when there is none of that name. Linear in the
+    /// operations.
     const Type* find_type(std::string_view value) const;
     friend bool operator==(const Function&, const Function&) = default;
 };
 
-/// How scalars and build information are spelled: terse `int32(1)` (program 1.3, M3 and later) or canonical
-/// `tensor<int32, []>(1)` (program 1.0, every chip).
+/// How scalars and build information are spelled: terse `int32(1)` (program 1.3, M3 and later) or
+/// canonical `tensor<int32, []>(1)` (program 1.0, every chip).
 enum class Dialect : std::uint8_t { terse, canonical };
 
 struct Program {
     std::string version = "1.3";
     Dialect dialect = Dialect::terse;
-    std::vector<Attribute> attributes;   ///< [buildInfo = dict<...>(...)]
+    std::vector<Attribute> attributes;  ///< [buildInfo = dict<...>(...)]
     std::vector<Function> functions;
 
     const Function* find_function(std::string_view name) const;

@@ -26,18 +26,19 @@ struct Parameter {
     };
     std::string_view name;
     Kind kind = Kind::tensor;
-    std::vector<DType> dtypes;           ///< what is accepted; empty: anything
+    std::vector<DType> dtypes;  ///< what is accepted; empty: anything
     bool required = true;
     std::optional<Literal> default_value;  ///< of an optional constant
 };
 
-/// One op of the language. Everything else about it is read from here: verifier, shape inference, the
-/// double-precision interpreter and docs/ops.
+/// One op of the language. Everything else about it is read from here: verifier, shape inference,
+/// the double-precision interpreter and docs/ops.
 struct Schema {
     std::string_view name;
-    std::string_view meaning;            ///< one line, a formula where there is one
+    std::string_view meaning;  ///< one line, a formula where there is one
     std::vector<Parameter> parameters;
-    /// Types of the results from the arguments. Breaks of the op's rules go through Arguments::fail.
+    /// Types of the results from the arguments. Breaks of the op's rules go through
+    /// Arguments::fail.
     std::vector<Type> (*infer)(const Arguments&) = nullptr;
     /// What the op means, in double precision (src/reference). nullptr: it has no meaning on values
     /// (const) or is known by shape only.
@@ -51,26 +52,28 @@ std::span<const Schema* const> schemas();
 /// What is known of a value while walking a function.
 struct Known {
     Type type;
-    const Literal* constant = nullptr;            ///< result of a const op
-    const reference::Tensor* tensor = nullptr;    ///< its elements, while evaluating
+    const Literal* constant = nullptr;          ///< result of a const op
+    const reference::Tensor* tensor = nullptr;  ///< its elements, while evaluating
 };
 
 /// Looks up what is known of a value; nullptr for an undefined one.
 using Lookup = std::function<const Known*(std::string_view)>;
 
-/// An operation's arguments seen through its schema: resolved types, constants, defaults, and elements
-/// while evaluating.
+/// An operation's arguments seen through its schema: resolved types, constants, defaults, and
+/// elements while evaluating.
 class Arguments {
   public:
-    /// Checks what every op has in common: unknown or repeated argument names, missing required arguments,
-    /// undefined values, dtypes that the parameter does not accept. Attributes of attribute-only ops
-    /// (constexpr_*) count as arguments. Everything referenced must outlive this.
-    Arguments(const Operation& operation, const Schema& schema, Lookup lookup, const WeightFiles* weights = nullptr);
+    /// Checks what every op has in common: unknown or repeated argument names, missing required
+    /// arguments, undefined values, dtypes that the parameter does not accept. Attributes of
+    /// attribute-only ops (constexpr_*) count as arguments. Everything referenced must outlive
+    /// this.
+    Arguments(const Operation& operation, const Schema& schema, Lookup lookup,
+              const WeightFiles* weights = nullptr);
 
     const Operation& operation() const { return *operation_; }
-    bool has(std::string_view name) const;                      ///< given, not defaulted
+    bool has(std::string_view name) const;  ///< given, not defaulted
     const Type& type(std::string_view name) const;
-    std::vector<Type> types(std::string_view name) const;       ///< of a tuple
+    std::vector<Type> types(std::string_view name) const;  ///< of a tuple
 
     // Constants, defaults included. fail() when the argument is not a constant of the wanted kind.
     std::int64_t integer(std::string_view name) const;

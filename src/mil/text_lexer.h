@@ -12,7 +12,7 @@ namespace pome::mil {
 struct Token {
     enum class Kind : std::uint8_t { name, number, string, symbol, arrow, end };
     Kind kind = Kind::end;
-    std::string text;       ///< as written; of a string, without quotes and escapes
+    std::string text;  ///< as written; of a string, without quotes and escapes
     Position position;
 };
 
@@ -22,11 +22,14 @@ class Lexer {
     Lexer(std::string_view text, std::string_view source) : text_(text), source_(source) {}
 
     Token next();
-    [[noreturn]] void fail_at(Position position, std::string_view expected, std::string_view found) const;
+    [[noreturn]] void fail_at(Position position, std::string_view expected,
+                              std::string_view found) const;
     const std::string& source() const { return source_; }
 
   private:
-    char peek(std::size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
+    char peek(std::size_t ahead = 0) const {
+        return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0';
+    }
     char take();
     Token string(Position start);
 

@@ -12,7 +12,9 @@ namespace {
 std::string quoted(const std::string& text) {
     std::string result = "\"";
     for (const char c : text) {
-        if (c == '"' || c == '\\') { result += '\\'; }
+        if (c == '"' || c == '\\') {
+            result += '\\';
+        }
         if (c == '\n') {
             result += "\\n";
         } else {
@@ -24,10 +26,18 @@ std::string quoted(const std::string& text) {
 
 /// Exact and short: hexadecimal for floats.
 std::string number(DType dtype, double value) {
-    if (dtype == DType::boolean) { return value != 0.0 ? "true" : "false"; }
-    if (!is_floating(dtype)) { return fmt::format("{}", static_cast<std::int64_t>(value)); }
-    if (std::isnan(value)) { return std::signbit(value) ? "-nan" : "nan"; }
-    if (std::isinf(value)) { return value > 0 ? "inf" : "-inf"; }
+    if (dtype == DType::boolean) {
+        return value != 0.0 ? "true" : "false";
+    }
+    if (!is_floating(dtype)) {
+        return fmt::format("{}", static_cast<std::int64_t>(value));
+    }
+    if (std::isnan(value)) {
+        return std::signbit(value) ? "-nan" : "nan";
+    }
+    if (std::isinf(value)) {
+        return value > 0 ? "inf" : "-inf";
+    }
     return fmt::format("{:a}", value);
 }
 
@@ -42,22 +52,28 @@ class Writer {
             out_ += '\n';
         }
         out_ += "{\n";
-        for (const auto& one : program.functions) { function(one); }
+        for (const auto& one : program.functions) {
+            function(one);
+        }
         return out_ + "}\n";
     }
 
   private:
     void type(const Type& type) {
         switch (type.kind) {
-        case Type::Kind::tensor: return tensor(type);
-        case Type::Kind::list:
-            out_ += "list<";
-            this->type(type.items.at(0));
-            out_ += type.length < 0 ? ", ?>" : fmt::format(", {}>", type.length);
-            return;
-        case Type::Kind::tuple: return container("tuple<", type);
-        case Type::Kind::dictionary: return container("dict<", type);
-        case Type::Kind::state: return container("state<", type);
+            case Type::Kind::tensor:
+                return tensor(type);
+            case Type::Kind::list:
+                out_ += "list<";
+                this->type(type.items.at(0));
+                out_ += type.length < 0 ? ", ?>" : fmt::format(", {}>", type.length);
+                return;
+            case Type::Kind::tuple:
+                return container("tuple<", type);
+            case Type::Kind::dictionary:
+                return container("dict<", type);
+            case Type::Kind::state:
+                return container("state<", type);
         }
     }
 
@@ -68,7 +84,8 @@ class Writer {
         }
         out_ += fmt::format("tensor<{}, [", name(type.dtype));
         for (int i = 0; i < type.shape.rank(); ++i) {
-            out_ += (i > 0 ? ", " : "") + (type.shape[i] < 0 ? std::string("?") : std::to_string(type.shape[i]));
+            out_ += (i > 0 ? ", " : "") +
+                    (type.shape[i] < 0 ? std::string("?") : std::to_string(type.shape[i]));
         }
         out_ += "]>";
     }
@@ -76,7 +93,9 @@ class Writer {
     void container(std::string_view open, const Type& type) {
         out_ += open;
         for (std::size_t i = 0; i < type.items.size(); ++i) {
-            if (i > 0) { out_ += ", "; }
+            if (i > 0) {
+                out_ += ", ";
+            }
             this->type(type.items[i]);
         }
         out_ += '>';
@@ -110,7 +129,9 @@ class Writer {
             const bool tuple = literal.type.kind == Type::Kind::tuple;
             out_ += tuple ? '(' : '[';
             for (std::size_t i = 0; i < items->size(); ++i) {
-                if (i > 0) { out_ += ", "; }
+                if (i > 0) {
+                    out_ += ", ";
+                }
                 inside((*items)[i], literal.type.items.at(tuple ? i : 0));
             }
             out_ += tuple ? ')' : ']';
@@ -131,9 +152,13 @@ class Writer {
     void elements(const Literal& literal) {
         std::vector<std::string> words;
         if (const auto* strings = std::get_if<Literal::Strings>(&literal.payload)) {
-            for (const auto& text : *strings) { words.push_back(quoted(text)); }
+            for (const auto& text : *strings) {
+                words.push_back(quoted(text));
+            }
         } else {
-            for (const double value : literal.numbers()) { words.push_back(number(literal.type.dtype, value)); }
+            for (const double value : literal.numbers()) {
+                words.push_back(number(literal.type.dtype, value));
+            }
         }
         std::size_t next = 0;
         if (literal.type.shape.rank() == 0) {
@@ -145,14 +170,17 @@ class Writer {
         }
     }
 
-    void nest(const Shape& shape, int axis, const std::vector<std::string>& words, std::size_t& next) {
+    void nest(const Shape& shape, int axis, const std::vector<std::string>& words,
+              std::size_t& next) {
         if (axis == shape.rank()) {
             out_ += words[next++];
             return;
         }
         out_ += '[';
         for (std::int64_t i = 0; i < shape[axis]; ++i) {
-            if (i > 0) { out_ += ", "; }
+            if (i > 0) {
+                out_ += ", ";
+            }
             nest(shape, axis + 1, words, next);
         }
         out_ += ']';
@@ -175,7 +203,9 @@ class Writer {
     void function(const Function& function) {
         out_ += fmt::format("    func {}<{}>(", function.name, function.opset);
         for (std::size_t i = 0; i < function.parameters.size(); ++i) {
-            if (i > 0) { out_ += ", "; }
+            if (i > 0) {
+                out_ += ", ";
+            }
             named(function.parameters[i]);
         }
         out_ += ") ";
@@ -184,33 +214,45 @@ class Writer {
             out_ += ' ';
         }
         out_ += "{\n";
-        for (const auto& operation : function.operations) { this->operation(operation); }
+        for (const auto& operation : function.operations) {
+            this->operation(operation);
+        }
         out_ += fmt::format("    }} -> ({});\n", fmt::join(function.outputs, ", "));
     }
 
     void operation(const Operation& operation) {
         out_ += "        ";
         for (std::size_t i = 0; i < operation.results.size(); ++i) {
-            if (i > 0) { out_ += ", "; }
+            if (i > 0) {
+                out_ += ", ";
+            }
             named(operation.results[i]);
         }
         out_ += " = " + operation.op + '(';
         for (std::size_t i = 0; i < operation.arguments.size(); ++i) {
             const Argument& argument = operation.arguments[i];
             out_ += (i > 0 ? ", " : "") + argument.name + " = ";
-            if (argument.is_tuple) { out_ += '('; }
+            if (argument.is_tuple) {
+                out_ += '(';
+            }
             for (std::size_t k = 0; k < argument.operands.size(); ++k) {
-                if (k > 0) { out_ += ", "; }
+                if (k > 0) {
+                    out_ += ", ";
+                }
                 if (const auto* value = std::get_if<std::string>(&argument.operands[k])) {
                     out_ += *value;
                 } else {
                     literal(std::get<Literal>(argument.operands[k]));
                 }
             }
-            if (argument.is_tuple) { out_ += ')'; }
+            if (argument.is_tuple) {
+                out_ += ')';
+            }
         }
         out_ += ')';
-        if (!operation.attributes.empty()) { attributes(operation.attributes); }
+        if (!operation.attributes.empty()) {
+            attributes(operation.attributes);
+        }
         out_ += ";\n";
     }
 
@@ -220,10 +262,14 @@ class Writer {
 
 }  // namespace
 
-std::string write(const Program& program) { return Writer(program.dialect).program(program, program.version); }
+std::string write(const Program& program) {
+    return Writer(program.dialect).program(program, program.version);
+}
 
 std::string write(const Program& program, Dialect dialect) {
-    if (dialect == program.dialect) { return write(program); }
+    if (dialect == program.dialect) {
+        return write(program);
+    }
     return Writer(dialect).program(program, dialect == Dialect::terse ? "1.3" : "1.0");
 }
 

@@ -4,12 +4,17 @@ namespace pome::mil {
 
 std::string Type::text() const {
     switch (kind) {
-    case Kind::tensor:
-        return shape.rank() == 0 ? std::string(name(dtype)) : std::string(name(dtype)) + " " + shape.text();
-    case Kind::list: return "list";
-    case Kind::tuple: return "tuple";
-    case Kind::dictionary: return "dictionary";
-    case Kind::state: return "state";
+        case Kind::tensor:
+            return shape.rank() == 0 ? std::string(name(dtype))
+                                     : std::string(name(dtype)) + " " + shape.text();
+        case Kind::list:
+            return "list";
+        case Kind::tuple:
+            return "tuple";
+        case Kind::dictionary:
+            return "dictionary";
+        case Kind::state:
+            return "state";
     }
     return "?";
 }

@@ -14,24 +14,33 @@ constexpr std::string_view here = "mil.verify";
 
 class FunctionVerifier {
   public:
-    FunctionVerifier(const Function& function, std::set<std::string>& unknown) : function_(function), unknown_(unknown) {}
+    FunctionVerifier(const Function& function, std::set<std::string>& unknown)
+        : function_(function), unknown_(unknown) {}
 
     int run() {
-        for (const auto& parameter : function_.parameters) { define(parameter, nullptr, function_.position); }
-        for (const auto& operation : function_.operations) { check(operation); }
+        for (const auto& parameter : function_.parameters) {
+            define(parameter, nullptr, function_.position);
+        }
+        for (const auto& operation : function_.operations) {
+            check(operation);
+        }
         for (const auto& output : function_.outputs) {
             if (!known_.contains(output)) {
-                fail(Code::malformed_program, here, "function '{}' returns '{}', which is not defined", function_.name, output);
+                fail(Code::malformed_program, here,
+                     "function '{}' returns '{}', which is not defined", function_.name, output);
             }
         }
-        if (function_.outputs.empty()) { fail(Code::malformed_program, here, "function '{}' returns nothing", function_.name); }
+        if (function_.outputs.empty()) {
+            fail(Code::malformed_program, here, "function '{}' returns nothing", function_.name);
+        }
         return static_cast<int>(function_.operations.size());
     }
 
   private:
     void define(const NamedType& value, const Literal* constant, Position position) {
         if (!known_.emplace(value.name, Known{value.type, constant}).second) {
-            fail(Code::malformed_program, here, "'{}' is defined twice (line {})", value.name, position.line);
+            fail(Code::malformed_program, here, "'{}' is defined twice (line {})", value.name,
+                 position.line);
         }
     }
 
@@ -41,23 +50,30 @@ class FunctionVerifier {
     }
 
     void check(const Operation& operation) {
-        if (operation.op == "const") { return check_const(operation); }
+        if (operation.op == "const") {
+            return check_const(operation);
+        }
         const Schema* schema = find_schema(operation.op);
         if (schema == nullptr) {
             unknown_.insert(operation.op);
             check_operands(operation);
         } else if (is_static(operation)) {
-            check_results(operation, schema->infer(Arguments(operation, *schema, [this](auto name) { return look_up(name); })));
+            check_results(operation, schema->infer(Arguments(operation, *schema, [this](auto name) {
+                return look_up(name);
+            })));
         } else {
             check_operands(operation);
         }
-        for (const auto& result : operation.results) { define(result, nullptr, operation.position); }
+        for (const auto& result : operation.results) {
+            define(result, nullptr, operation.position);
+        }
     }
 
     void check_const(const Operation& operation) {
         const Literal* value = operation.find_attribute("val");
         if (value == nullptr || operation.results.size() != 1) {
-            fail(Code::malformed_program, here, "a const needs the attribute 'val' and one result {}", where(operation));
+            fail(Code::malformed_program, here,
+                 "a const needs the attribute 'val' and one result {}", where(operation));
         }
         if (value->type != operation.results.front().type) {
             fail(Code::malformed_program, here, "const is declared {}, its value is {} {}",
@@ -69,8 +85,8 @@ class FunctionVerifier {
     void check_operands(const Operation& operation) const {
         for_operands(operation, [&](const std::string& name) {
             if (look_up(name) == nullptr) {
-                fail(Code::malformed_program, "mil." + operation.op, "'{}' is not defined before it is used {}", name,
-                     where(operation));
+                fail(Code::malformed_program, "mil." + operation.op,
+                     "'{}' is not defined before it is used {}", name, where(operation));
             }
         });
     }
@@ -78,24 +94,30 @@ class FunctionVerifier {
     /// Shapes of flexible models ('?') are believed: nothing can be inferred from them.
     bool is_static(const Operation& operation) const {
         bool all = true;
-        const auto fixed = [](const Type& type) { return type.is_tensor() && type.shape.is_static(); };
+        const auto fixed = [](const Type& type) {
+            return type.is_tensor() && type.shape.is_static();
+        };
         for_operands(operation, [&](const std::string& name) {
             const Known* known = look_up(name);
             all = all && (known == nullptr || fixed(known->type));
         });
-        for (const auto& result : operation.results) { all = all && fixed(result.type); }
+        for (const auto& result : operation.results) {
+            all = all && fixed(result.type);
+        }
         return all;
     }
 
     static void check_results(const Operation& operation, const std::vector<Type>& inferred) {
         if (inferred.size() != operation.results.size()) {
-            fail(Code::malformed_program, "mil." + operation.op, "gives {} results, {} are declared {}", inferred.size(),
-                 operation.results.size(), where(operation));
+            fail(Code::malformed_program, "mil." + operation.op,
+                 "gives {} results, {} are declared {}", inferred.size(), operation.results.size(),
+                 where(operation));
         }
         for (std::size_t i = 0; i < inferred.size(); ++i) {
             if (inferred[i] != operation.results[i].type) {
-                fail(Code::malformed_program, "mil." + operation.op, "result '{}' is declared {}, it is {} {}",
-                     operation.results[i].name, operation.results[i].type.text(), inferred[i].text(), where(operation));
+                fail(Code::malformed_program, "mil." + operation.op,
+                     "result '{}' is declared {}, it is {} {}", operation.results[i].name,
+                     operation.results[i].type.text(), inferred[i].text(), where(operation));
             }
         }
     }
@@ -104,7 +126,9 @@ class FunctionVerifier {
     static void for_operands(const Operation& operation, Visit visit) {
         for (const auto& argument : operation.arguments) {
             for (const auto& operand : argument.operands) {
-                if (const auto* name = std::get_if<std::string>(&operand)) { visit(*name); }
+                if (const auto* name = std::get_if<std::string>(&operand)) {
+                    visit(*name);
+                }
             }
         }
     }
@@ -117,7 +141,9 @@ class FunctionVerifier {
 }  // namespace
 
 Verification verify(const Program& program) {
-    if (program.functions.empty()) { fail(Code::malformed_program, here, "the program has no function"); }
+    if (program.functions.empty()) {
+        fail(Code::malformed_program, here, "the program has no function");
+    }
     std::set<std::string> names, unknown;
     Verification result;
     for (const auto& function : program.functions) {

@@ -11,24 +11,28 @@
 
 namespace pome::mil {
 
-/// The weight files that a program's BLOBFILE literals refer to, by path ("@model_path/weights/w.bin").
-/// Copies share the bytes.
+/// The weight files that a program's BLOBFILE literals refer to, by path
+/// ("@model_path/weights/w.bin"). Copies share the bytes.
 class WeightFiles {
   public:
-    /// Files below `directory`: "@model_path/" is the directory itself; when it has no folder "weights", the
-    /// directory may also be that folder. Only files that `program` names are read. Throws Error{io} naming
-    /// the missing file, Error{invalid_argument} for a path with ".." or outside "@model_path/".
+    /// Files below `directory`: "@model_path/" is the directory itself; when it has no folder
+    /// "weights", the directory may also be that folder. Only files that `program` names are read.
+    /// Throws Error{io} naming the missing file, Error{invalid_argument} for a path with ".." or
+    /// outside "@model_path/".
     static WeightFiles load(const Program& program, const std::filesystem::path& directory);
 
     void add(std::string path, std::vector<std::byte> bytes);
-    /// Makes a one-record weight file of a tensor (each value rounded to nearest even) and returns the literal
-    /// that refers to it. `path` begins with "@model_path/".
-    Literal store(std::string path, DType dtype, const Shape& shape, const std::vector<double>& values);
-    const std::map<std::string, std::shared_ptr<const std::vector<std::byte>>>& files() const { return files_; }
+    /// Makes a one-record weight file of a tensor (each value rounded to nearest even) and returns
+    /// the literal that refers to it. `path` begins with "@model_path/".
+    Literal store(std::string path, DType dtype, const Shape& shape,
+                  const std::vector<double>& values);
+    const std::map<std::string, std::shared_ptr<const std::vector<std::byte>>>& files() const {
+        return files_;
+    }
 
     /// The elements of a literal, blob or not, as `Literal::Bytes` lays them out. Throws
-    /// Error{malformed_file} when the blob's record does not fit `literal.type`, Error{invalid_argument}
-    /// when its file is missing.
+    /// Error{malformed_file} when the blob's record does not fit `literal.type`,
+    /// Error{invalid_argument} when its file is missing.
     Literal::Bytes resolve(const Literal& literal) const;
 
   private:

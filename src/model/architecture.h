@@ -12,10 +12,10 @@ namespace pome::model {
 
 /// A trainable tensor and how it starts.
 struct Parameter {
-    std::string name;               ///< "layers.3.attention.wq.weight"
-    Shape shape;                    ///< linear layers [out, in]; norms [C]; embedding [V, C]
-    double deviation = 0.0;         ///< starts normal with this standard deviation; 0: all ones
-    bool decays = true;             ///< weight decay applies (not to norms)
+    std::string name;        ///< "layers.3.attention.wq.weight"
+    Shape shape;             ///< linear layers [out, in]; norms [C]; embedding [V, C]
+    double deviation = 0.0;  ///< starts normal with this standard deviation; 0: all ones
+    bool decays = true;      ///< weight decay applies (not to norms)
     std::int64_t elements() const { return shape.elements(); }
 };
 
@@ -23,9 +23,9 @@ enum class StageKind : std::uint8_t { attention, feed_forward, mlp };
 
 /// x = x + stage(rmsnorm(x) * norm).
 struct Block {
-    std::string norm;                   ///< parameter
+    std::string norm;  ///< parameter
     StageKind stage = StageKind::attention;
-    std::vector<std::string> weights;   ///< parameters, in the order of Stage::weights
+    std::vector<std::string> weights;  ///< parameters, in the order of Stage::weights
 };
 
 /// A decoder-only language model: embedding, blocks, final norm, classifier.
@@ -35,7 +35,7 @@ struct Architecture {
     std::vector<Block> blocks;
     std::string embedding = "embedding.weight";
     std::string final_norm = "norm.weight";
-    std::string head;                   ///< the classifier's parameter: the embedding when tied
+    std::string head;  ///< the classifier's parameter: the embedding when tied
 
     std::int64_t parameter_count() const;
 };

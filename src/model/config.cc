@@ -28,7 +28,8 @@ void ModelConfig::check() const {
     const auto positive = [](std::string_view name, std::int64_t value) {
         constexpr std::int64_t limit = std::int64_t{1} << 24;
         if (value < 1 || value > limit) {
-            fail(Code::invalid_argument, "model.config", "{} is {}, it must be from 1 to {}", name, value, limit);
+            fail(Code::invalid_argument, "model.config", "{} is {}, it must be from 1 to {}", name,
+                 value, limit);
         }
     };
     if (kind != "llama" && kind != "mlp") {
@@ -44,17 +45,22 @@ void ModelConfig::check() const {
     if (kind == "llama") {
         if (width % heads != 0 || head_size() % 2 != 0) {
             fail(Code::invalid_argument, "model.config",
-                 "width {} over {} heads is no even head size; choose heads so that width / heads is even", width, heads);
+                 "width {} over {} heads is no even head size; choose heads so that width / heads "
+                 "is even",
+                 width, heads);
         }
         if (heads % kv_heads != 0) {
-            fail(Code::invalid_argument, "model.config", "heads {} is no multiple of kv_heads {}", heads, kv_heads);
+            fail(Code::invalid_argument, "model.config", "heads {} is no multiple of kv_heads {}",
+                 heads, kv_heads);
         }
     }
     if (!(rope_base > 1.0) || !(rope_base < 1e12)) {
-        fail(Code::invalid_argument, "model.config", "rope_base is {}, it must be between 1 and 1e12", rope_base);
+        fail(Code::invalid_argument, "model.config",
+             "rope_base is {}, it must be between 1 and 1e12", rope_base);
     }
     if (!(norm_epsilon > 0.0) || !(norm_epsilon < 1.0)) {
-        fail(Code::invalid_argument, "model.config", "norm_epsilon is {}, it must be between 0 and 1", norm_epsilon);
+        fail(Code::invalid_argument, "model.config",
+             "norm_epsilon is {}, it must be between 0 and 1", norm_epsilon);
     }
 }
 
@@ -72,12 +78,15 @@ ModelConfig preset(std::string_view name) {
             return config;
         }
     }
-    fail(Code::invalid_argument, "model.config", "no preset '{}'; known: {}", name, fmt::join(preset_names(), ", "));
+    fail(Code::invalid_argument, "model.config", "no preset '{}'; known: {}", name,
+         fmt::join(preset_names(), ", "));
 }
 
 std::vector<std::string> preset_names() {
     std::vector<std::string> names;
-    for (const Preset& row : presets) { names.emplace_back(row.name); }
+    for (const Preset& row : presets) {
+        names.emplace_back(row.name);
+    }
     return names;
 }
 

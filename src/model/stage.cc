@@ -12,13 +12,16 @@ using mil::Value;
 /// The pieces that every stage starts from.
 class StageBuilder {
   public:
-    StageBuilder(std::string name, const Form& form) : form_(form) { stage_.name = std::move(name); }
+    StageBuilder(std::string name, const Form& form) : form_(form) {
+        stage_.name = std::move(name);
+    }
 
     Builder& ops() { return builder_; }
 
     /// The input x [1, channels, 1, S], seen as a matrix [1, 1, channels, S].
     Value input(std::int64_t channels) {
-        const Value x = builder_.input("x", Type::tensor(form_.dtype, {1, channels, 1, form_.sequence}));
+        const Value x =
+            builder_.input("x", Type::tensor(form_.dtype, {1, channels, 1, form_.sequence}));
         return builder_.reshape(x, {1, 1, channels, form_.sequence});
     }
 
@@ -31,7 +34,8 @@ class StageBuilder {
 
     Value table(const std::string& name, const Shape& shape, const std::vector<double>& values) {
         return builder_.constant(
-            stage_.files.store("@model_path/weights/" + name + ".bin", form_.dtype, shape, values), name);
+            stage_.files.store("@model_path/weights/" + name + ".bin", form_.dtype, shape, values),
+            name);
     }
 
     /// Ends the stage with y, a matrix [1, 1, channels, S].
@@ -58,8 +62,10 @@ class Rotary {
     Value apply(const Value& x, std::int64_t heads, const std::string& name) {
         Builder& b = stage_.ops();
         const std::int64_t pairs = heads * size_ / 2;
-        const Value cosine = table(name + "_cos", heads, [](double angle) { return std::cos(angle); });
-        const Value sine = table(name + "_sin", heads, [](double angle) { return std::sin(angle); });
+        const Value cosine =
+            table(name + "_cos", heads, [](double angle) { return std::cos(angle); });
+        const Value sine =
+            table(name + "_sin", heads, [](double angle) { return std::sin(angle); });
         const Value paired = b.reshape(x, {1, pairs, 2, sequence_});
         const Value even = b.slice(paired, {0, 0, 0, 0}, {1, pairs, 1, sequence_});
         const Value odd = b.slice(paired, {0, 0, 1, 0}, {1, pairs, 1, sequence_});
@@ -77,7 +83,9 @@ class Rotary {
         for (std::int64_t pair = 0; pair < heads * half; ++pair) {
             const double i = static_cast<double>(pair % half);
             const double frequency = std::pow(base_, -2.0 * i / static_cast<double>(size_));
-            for (std::int64_t s = 0; s < sequence_; ++s) { values.push_back(function(static_cast<double>(s) * frequency)); }
+            for (std::int64_t s = 0; s < sequence_; ++s) {
+                values.push_back(function(static_cast<double>(s) * frequency));
+            }
         }
         return stage_.table(name, {1, heads * half, 1, sequence_}, values);
     }
@@ -88,8 +96,8 @@ class Rotary {
     double base_;
 };
 
-/// 0 where a query may look (key <= query), -30000 where not: a score added to -65504 could overflow, and a
-/// fully masked row would be indeterminate.
+/// 0 where a query may look (key <= query), -30000 where not: a score added to -65504 could
+/// overflow, and a fully masked row would be indeterminate.
 std::vector<double> causal_mask(std::int64_t sequence) {
     std::vector<double> mask(static_cast<std::size_t>(sequence * sequence), 0.0);
     for (std::int64_t query = 0; query < sequence; ++query) {
@@ -100,13 +108,18 @@ std::vector<double> causal_mask(std::int64_t sequence) {
     return mask;
 }
 
-/// [1, kv_heads, size, S] -> [1, heads, size, S]: every key/value head repeated for its group of query heads.
+/// [1, kv_heads, size, S] -> [1, heads, size, S]: every key/value head repeated for its group of
+/// query heads.
 Value repeat_heads(Builder& b, const Value& x, const ModelConfig& config) {
-    if (config.heads == config.kv_heads) { return x; }
+    if (config.heads == config.kv_heads) {
+        return x;
+    }
     std::vector<Value> repeated;
     for (std::int64_t head = 0; head < config.kv_heads; ++head) {
         const Value one = b.slice(x, {0, head, 0, 0}, {1, 1, x.shape()[2], x.shape()[3]});
-        for (std::int64_t i = 0; i < config.heads / config.kv_heads; ++i) { repeated.push_back(one); }
+        for (std::int64_t i = 0; i < config.heads / config.kv_heads; ++i) {
+            repeated.push_back(one);
+        }
     }
     return b.concat(repeated, 1);
 }
@@ -114,13 +127,14 @@ Value repeat_heads(Builder& b, const Value& x, const ModelConfig& config) {
 Value sigmoid(Builder& b, const Value& x, Sigmoid form) {
     const DType dtype = x.type.dtype;
     switch (form) {
-    case Sigmoid::native: return b.unary("sigmoid", x);
-    case Sigmoid::exponential: {
-        const Value one = b.number(dtype, 1.0);
-        return b.real_div(one, b.add(b.unary("exp", b.negate(x)), one));
-    }
-    case Sigmoid::tanh:
-        return b.add(b.scale(b.unary("tanh", b.scale(x, 0.5)), 0.5), b.number(dtype, 0.5));
+        case Sigmoid::native:
+            return b.unary("sigmoid", x);
+        case Sigmoid::exponential: {
+            const Value one = b.number(dtype, 1.0);
+            return b.real_div(one, b.add(b.unary("exp", b.negate(x)), one));
+        }
+        case Sigmoid::tanh:
+            return b.add(b.scale(b.unary("tanh", b.scale(x, 0.5)), 0.5), b.number(dtype, 0.5));
     }
     return x;
 }
@@ -140,13 +154,18 @@ Stage attention_stage(const ModelConfig& config, const Form& form) {
     Rotary rotary(stage, config, s);
     const double scale = 1.0 / std::sqrt(static_cast<double>(config.head_size()));
     Value q = rotary.apply(b.matmul(wq, x), config.heads, "rope_q");
-    if (form.scale_query) { q = b.scale(q, scale); }
-    const Value k = repeat_heads(b, rotary.apply(b.matmul(wk, x), config.kv_heads, "rope_k"), config);
-    const Value v =
-        repeat_heads(b, b.reshape(b.matmul(wv, x), {1, config.kv_heads, config.head_size(), s}), config);
+    if (form.scale_query) {
+        q = b.scale(q, scale);
+    }
+    const Value k =
+        repeat_heads(b, rotary.apply(b.matmul(wk, x), config.kv_heads, "rope_k"), config);
+    const Value v = repeat_heads(
+        b, b.reshape(b.matmul(wv, x), {1, config.kv_heads, config.head_size(), s}), config);
 
     Value scores = b.matmul(q, k, /*transpose_x=*/true);
-    if (!form.scale_query) { scores = b.scale(scores, scale); }
+    if (!form.scale_query) {
+        scores = b.scale(scores, scale);
+    }
     const Value masked = b.add(scores, stage.table("mask", {1, 1, s, s}, causal_mask(s)));
     const Value probabilities = b.softmax(masked, -1);
     const Value heads = b.matmul(v, probabilities, /*transpose_x=*/false, /*transpose_y=*/true);

@@ -21,23 +21,24 @@ enum class Sigmoid : std::uint8_t {
 /// What a stage is written for.
 struct Form {
     DType dtype = DType::fp16;
-    std::int64_t sequence = 0;              ///< positions S of one evaluation
+    std::int64_t sequence = 0;  ///< positions S of one evaluation
     Sigmoid sigmoid = Sigmoid::native;
-    bool scale_query = true;                ///< 1/sqrt(head size) on the queries; false: on the scores
+    bool scale_query = true;  ///< 1/sqrt(head size) on the queries; false: on the scores
     friend bool operator==(const Form&, const Form&) = default;
 };
 
-/// The unit that repeats: a MIL function `main` from x [1, C, 1, S] and weights [1, rows, 1, columns] to
-/// y [1, C', 1, S]. Normalisation before it and the residual sum after it are not part of it.
+/// The unit that repeats: a MIL function `main` from x [1, C, 1, S] and weights [1, rows, 1,
+/// columns] to y [1, C', 1, S]. Normalisation before it and the residual sum after it are not part
+/// of it.
 struct Stage {
     std::string name;
     mil::Function function;
-    std::vector<std::string> weights;       ///< names of the inputs that are weights, in order
-    mil::WeightFiles files;                 ///< constant tables: rotation angles, the causal mask
+    std::vector<std::string> weights;  ///< names of the inputs that are weights, in order
+    mil::WeightFiles files;            ///< constant tables: rotation angles, the causal mask
 };
 
-/// Causal multi-head attention with rotary positions (interleaved pairs, as llama2.c has them) and grouped
-/// key/value heads. Weights: wq [Q,D], wk [KV,D], wv [KV,D], wo [D,Q].
+/// Causal multi-head attention with rotary positions (interleaved pairs, as llama2.c has them) and
+/// grouped key/value heads. Weights: wq [Q,D], wk [KV,D], wv [KV,D], wo [D,Q].
 Stage attention_stage(const ModelConfig& config, const Form& form);
 
 /// SwiGLU: y = w2 (silu(w1 x) * (w3 x)). Weights: w1 [H,D], w2 [D,H], w3 [H,D].

@@ -12,7 +12,8 @@ std::vector<std::int64_t> seen_as(const Shape& shape, const Shape& result) {
     const auto own = shape.strides();
     for (int axis = 0; axis < shape.rank(); ++axis) {
         if (shape[axis] != 1) {
-            strides[static_cast<std::size_t>(result.rank() - shape.rank() + axis)] = own[static_cast<std::size_t>(axis)];
+            strides[static_cast<std::size_t>(result.rank() - shape.rank() + axis)] =
+                own[static_cast<std::size_t>(axis)];
         }
     }
     return strides;
@@ -33,7 +34,9 @@ Tensor binary(const Tensor& x, const Tensor& y, const std::function<double(doubl
             const auto a = static_cast<std::size_t>(axis);
             at_x += xs[a];
             at_y += ys[a];
-            if (++index[a] < shape[axis]) { break; }
+            if (++index[a] < shape[axis]) {
+                break;
+            }
             at_x -= xs[a] * shape[axis];
             at_y -= ys[a] * shape[axis];
             index[a] = 0;
@@ -44,16 +47,27 @@ Tensor binary(const Tensor& x, const Tensor& y, const std::function<double(doubl
 
 Tensor unary(const Tensor& x, const std::function<double(double)>& f) {
     Tensor y(x.shape);
-    for (std::size_t i = 0; i < x.data.size(); ++i) { y.data[i] = f(x.data[i]); }
+    for (std::size_t i = 0; i < x.data.size(); ++i) {
+        y.data[i] = f(x.data[i]);
+    }
     return y;
 }
 
-double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
-double gelu(double x) { return 0.5 * x * (1.0 + std::erf(x / std::numbers::sqrt2)); }
-double gelu_tanh(double x) {
-    return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+double sigmoid(double x) {
+    return 1.0 / (1.0 + std::exp(-x));
 }
-double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
-double round_half_away(double x) { return std::round(x); }
+double gelu(double x) {
+    return 0.5 * x * (1.0 + std::erf(x / std::numbers::sqrt2));
+}
+double gelu_tanh(double x) {
+    return 0.5 * x *
+           (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+double softplus(double x) {
+    return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x)));
+}
+double round_half_away(double x) {
+    return std::round(x);
+}
 
 }  // namespace pome::reference

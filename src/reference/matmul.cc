@@ -11,10 +11,13 @@ std::vector<std::int64_t> starts(const Shape& shape, const Shape& result) {
     const auto strides = shape.strides();
     for (int axis = 0; axis < result.rank() - 2; ++axis) {
         const int own = axis - (result.rank() - shape.rank());
-        const std::int64_t stride = own >= 0 && shape[own] != 1 ? strides[static_cast<std::size_t>(own)] : 0;
+        const std::int64_t stride =
+            own >= 0 && shape[own] != 1 ? strides[static_cast<std::size_t>(own)] : 0;
         std::vector<std::int64_t> next;
         for (const std::int64_t offset : offsets) {
-            for (std::int64_t i = 0; i < result[axis]; ++i) { next.push_back(offset + i * stride); }
+            for (std::int64_t i = 0; i < result[axis]; ++i) {
+                next.push_back(offset + i * stride);
+            }
         }
         offsets = std::move(next);
     }
@@ -36,13 +39,15 @@ Tensor matmul(const Tensor& x, const Tensor& y, bool transpose_x, bool transpose
     sizes.push_back(n);
     Tensor result{Shape(sizes)};
     const auto x_starts = starts(x.shape, result.shape), y_starts = starts(y.shape, result.shape);
-    std::vector<double> y_rows(static_cast<std::size_t>(k * n));  // [k, n]: the inner loop runs along a row
+    std::vector<double> y_rows(
+        static_cast<std::size_t>(k * n));  // [k, n]: the inner loop runs along a row
     for (std::size_t b = 0; b < x_starts.size(); ++b) {
         const double* xs = x.data.data() + x_starts[b];
         const double* ys = y.data.data() + y_starts[b];
         for (std::int64_t p = 0; p < k; ++p) {
             for (std::int64_t j = 0; j < n; ++j) {
-                y_rows[static_cast<std::size_t>(p * n + j)] = transpose_y ? ys[j * k + p] : ys[p * n + j];
+                y_rows[static_cast<std::size_t>(p * n + j)] =
+                    transpose_y ? ys[j * k + p] : ys[p * n + j];
             }
         }
         double* out = result.data.data() + static_cast<std::int64_t>(b) * m * n;
@@ -50,7 +55,9 @@ Tensor matmul(const Tensor& x, const Tensor& y, bool transpose_x, bool transpose
             for (std::int64_t p = 0; p < k; ++p) {
                 const double factor = transpose_x ? xs[p * m + i] : xs[i * k + p];
                 const double* row = y_rows.data() + p * n;
-                for (std::int64_t j = 0; j < n; ++j) { out[i * n + j] += factor * row[j]; }
+                for (std::int64_t j = 0; j < n; ++j) {
+                    out[i * n + j] += factor * row[j];
+                }
             }
         }
     }

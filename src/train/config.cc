@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <cmath>
 #include <set>
-#include <toml++/toml.h>
 
 #include "base/error.h"
 
@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::string_view here = "train.config";
 
-/// Takes values out of a TOML table by "section.key", checks their types and remembers what was known.
+/// Takes values out of a TOML table by "section.key", checks their types and remembers what was
+/// known.
 class Reader {
   public:
     Reader(const toml::table& table, std::string_view source) : table_(table), source_(source) {}
@@ -21,37 +22,49 @@ class Reader {
     void read(std::string_view key, std::int64_t& value) {
         if (const auto* node = find(key)) {
             const auto integer = node->as_integer();
-            if (integer == nullptr) { wrong(key, "an integer"); }
+            if (integer == nullptr) {
+                wrong(key, "an integer");
+            }
             value = integer->get();
         }
     }
     void read(std::string_view key, int& value) {
         std::int64_t wide = value;
         read(key, wide);
-        if (wide < 0 || wide > 4096) { wrong(key, "an integer from 0 to 4096"); }
+        if (wide < 0 || wide > 4096) {
+            wrong(key, "an integer from 0 to 4096");
+        }
         value = static_cast<int>(wide);
     }
     void read(std::string_view key, std::uint64_t& value) {
         auto wide = static_cast<std::int64_t>(value);
         read(key, wide);
-        if (wide < 0) { wrong(key, "an integer that is not negative"); }
+        if (wide < 0) {
+            wrong(key, "an integer that is not negative");
+        }
         value = static_cast<std::uint64_t>(wide);
     }
     void read(std::string_view key, double& value) {
         if (const auto* node = find(key)) {
-            if (!node->is_number()) { wrong(key, "a number"); }
+            if (!node->is_number()) {
+                wrong(key, "a number");
+            }
             value = node->value<double>().value_or(value);
         }
     }
     void read(std::string_view key, bool& value) {
         if (const auto* node = find(key)) {
-            if (!node->is_boolean()) { wrong(key, "true or false"); }
+            if (!node->is_boolean()) {
+                wrong(key, "true or false");
+            }
             value = node->value<bool>().value_or(value);
         }
     }
     void read(std::string_view key, std::string& value) {
         if (const auto* node = find(key)) {
-            if (!node->is_string()) { wrong(key, "a string"); }
+            if (!node->is_string()) {
+                wrong(key, "a string");
+            }
             value = node->value<std::string>().value_or(value);
         }
     }
@@ -60,8 +73,8 @@ class Reader {
         for (const auto& [section, node] : table_) {
             const toml::table* inner = node.as_table();
             if (inner == nullptr) {
-                fail(Code::invalid_argument, here, "{}: '{}' stands outside a section such as [model]", source_,
-                     section.str());
+                fail(Code::invalid_argument, here,
+                     "{}: '{}' stands outside a section such as [model]", source_, section.str());
             }
             for (const auto& [key, value] : *inner) {
                 const std::string path = fmt::format("{}.{}", section.str(), key.str());
@@ -88,24 +101,33 @@ class Reader {
 
 std::string_view sigmoid_name(model::Sigmoid form) {
     switch (form) {
-    case model::Sigmoid::native: return "native";
-    case model::Sigmoid::exponential: return "exponential";
-    case model::Sigmoid::tanh: return "tanh";
+        case model::Sigmoid::native:
+            return "native";
+        case model::Sigmoid::exponential:
+            return "exponential";
+        case model::Sigmoid::tanh:
+            return "tanh";
     }
     return "native";
 }
 
 model::Sigmoid sigmoid_from(const std::string& name) {
-    for (const auto form : {model::Sigmoid::native, model::Sigmoid::exponential, model::Sigmoid::tanh}) {
-        if (name == sigmoid_name(form)) { return form; }
+    for (const auto form :
+         {model::Sigmoid::native, model::Sigmoid::exponential, model::Sigmoid::tanh}) {
+        if (name == sigmoid_name(form)) {
+            return form;
+        }
     }
-    fail(Code::invalid_argument, here, "engine.sigmoid is '{}', not native, exponential or tanh", name);
+    fail(Code::invalid_argument, here, "engine.sigmoid is '{}', not native, exponential or tanh",
+         name);
 }
 
 void read_model(Reader& r, model::ModelConfig& m) {
     std::string name;
     r.read("model.preset", name);
-    if (!name.empty()) { m = model::preset(name); }
+    if (!name.empty()) {
+        m = model::preset(name);
+    }
     r.read("model.kind", m.kind);
     r.read("model.width", m.width);
     r.read("model.hidden", m.hidden);
@@ -163,10 +185,13 @@ void read_engine(Reader& r, EngineConfig& e) {
 void apply_setting(toml::table& table, const std::string& setting) {
     const auto equals = setting.find('=');
     const auto dot = setting.find('.');
-    if (equals == std::string::npos || dot == std::string::npos || dot > equals || dot == 0 || dot + 1 == equals) {
-        fail(Code::invalid_argument, here, "--set '{}' is not of the form section.key=value", setting);
+    if (equals == std::string::npos || dot == std::string::npos || dot > equals || dot == 0 ||
+        dot + 1 == equals) {
+        fail(Code::invalid_argument, here, "--set '{}' is not of the form section.key=value",
+             setting);
     }
-    const std::string section = setting.substr(0, dot), key = setting.substr(dot + 1, equals - dot - 1);
+    const std::string section = setting.substr(0, dot),
+                      key = setting.substr(dot + 1, equals - dot - 1);
     const std::string value = setting.substr(equals + 1);
     toml::table parsed;
     try {
@@ -174,13 +199,16 @@ void apply_setting(toml::table& table, const std::string& setting) {
     } catch (const toml::parse_error&) {
         parsed.insert("value", value);
     }
-    if (table[section].as_table() == nullptr) { table.insert_or_assign(section, toml::table{}); }
+    if (table[section].as_table() == nullptr) {
+        table.insert_or_assign(section, toml::table{});
+    }
     table[section].as_table()->insert_or_assign(key, *parsed.get("value"));
 }
 
 void in_range(std::string_view key, double value, double low, double high) {
     if (!(value >= low && value <= high)) {
-        fail(Code::invalid_argument, here, "{} is {}, it must be from {} to {}", key, value, low, high);
+        fail(Code::invalid_argument, here, "{} is {}, it must be from {} to {}", key, value, low,
+             high);
     }
 }
 
@@ -195,7 +223,8 @@ void Config::check() const {
     model.check();
     constexpr double many = 1e12;
     in_range("train.steps", static_cast<double>(run.steps), 1, many);
-    in_range("train.sequence", static_cast<double>(run.sequence), 2, static_cast<double>(model.sequence));
+    in_range("train.sequence", static_cast<double>(run.sequence), 2,
+             static_cast<double>(model.sequence));
     in_range("train.batch", static_cast<double>(run.batch), 1, 1e6);
     in_range("train.time_limit_minutes", run.time_limit_minutes, 0, 1e6);
     in_range("train.report_every", static_cast<double>(run.report_every), 1, many);
@@ -212,15 +241,19 @@ void Config::check() const {
     in_range("optimizer.epsilon", optimizer.epsilon, 1e-30, 1);
     in_range("optimizer.weight_decay", optimizer.weight_decay, 0, 10);
     in_range("optimizer.clip_norm", optimizer.clip_norm, 0, 1e9);
-    in_range("engine.loss_scale_patience", static_cast<double>(engine.loss_scale.patience), 1, many);
-    if (!is_power_of_two(engine.loss_scale.initial) || !is_power_of_two(engine.loss_scale.maximum) ||
+    in_range("engine.loss_scale_patience", static_cast<double>(engine.loss_scale.patience), 1,
+             many);
+    if (!is_power_of_two(engine.loss_scale.initial) ||
+        !is_power_of_two(engine.loss_scale.maximum) ||
         engine.loss_scale.initial > engine.loss_scale.maximum) {
         fail(Code::invalid_argument, here,
-             "engine.loss_scale {} and engine.loss_scale_maximum {} must be powers of two, the first not above the second",
+             "engine.loss_scale {} and engine.loss_scale_maximum {} must be powers of two, the "
+             "first not above the second",
              engine.loss_scale.initial, engine.loss_scale.maximum);
     }
     if (engine.numerics != "exact" && engine.numerics != "fast") {
-        fail(Code::invalid_argument, here, "engine.numerics is '{}', not exact or fast", engine.numerics);
+        fail(Code::invalid_argument, here, "engine.numerics is '{}', not exact or fast",
+             engine.numerics);
     }
 }
 
@@ -276,8 +309,8 @@ std::string Config::text() const {
     return text;
 }
 
-Config parse_config(std::string_view text, std::string_view source, const std::vector<std::string>& settings,
-                    const std::filesystem::path& base) {
+Config parse_config(std::string_view text, std::string_view source,
+                    const std::vector<std::string>& settings, const std::filesystem::path& base) {
     toml::table table;
     try {
         table = toml::parse(text, source);
@@ -285,7 +318,9 @@ Config parse_config(std::string_view text, std::string_view source, const std::v
         fail(Code::invalid_argument, here, "{}:{}:{}: {}", source, error.source().begin.line,
              error.source().begin.column, error.description());
     }
-    for (const auto& setting : settings) { apply_setting(table, setting); }
+    for (const auto& setting : settings) {
+        apply_setting(table, setting);
+    }
     Config config;
     Reader reader(table, source);
     read_model(reader, config.model);
@@ -294,8 +329,11 @@ Config parse_config(std::string_view text, std::string_view source, const std::v
     read_optimizer(reader, config.optimizer);
     read_engine(reader, config.engine);
     reader.expect_all_known();
-    if (config.run.sequence == 0) { config.run.sequence = config.model.sequence; }
-    if (!config.data.directory.empty() && std::filesystem::path(config.data.directory).is_relative()) {
+    if (config.run.sequence == 0) {
+        config.run.sequence = config.model.sequence;
+    }
+    if (!config.data.directory.empty() &&
+        std::filesystem::path(config.data.directory).is_relative()) {
         config.data.directory = (base / config.data.directory).lexically_normal().string();
     }
     config.check();

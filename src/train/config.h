@@ -12,47 +12,48 @@
 namespace pome::train {
 
 struct DataConfig {
-    std::string directory;             ///< made by `pome data prepare`: train.bin, val.bin, tokenizer.bin
+    std::string directory;  ///< made by `pome data prepare`: train.bin, val.bin, tokenizer.bin
 };
 
 struct OptimizerConfig {
-    double learning_rate = 3e-3;       ///< at the end of the warm-up
-    double minimum_rate = 0.1;         ///< of learning_rate, at the end of the cosine
+    double learning_rate = 3e-3;  ///< at the end of the warm-up
+    double minimum_rate = 0.1;    ///< of learning_rate, at the end of the cosine
     std::int64_t warmup_steps = 20;
     double beta1 = 0.9;
     double beta2 = 0.95;
     double epsilon = 1e-8;
-    double weight_decay = 0.1;         ///< decoupled; none on norms
-    double clip_norm = 1.0;            ///< global L2 norm of the gradient; 0: no clipping
+    double weight_decay = 0.1;  ///< decoupled; none on norms
+    double clip_norm = 1.0;     ///< global L2 norm of the gradient; 0: no clipping
 };
 
 struct RunConfig {
     std::int64_t steps = 1000;
-    std::int64_t sequence = 0;         ///< positions of a training sequence; 0: the model's
-    std::int64_t batch = 1;            ///< sequences per update, one after another (gradient accumulation)
+    std::int64_t sequence = 0;  ///< positions of a training sequence; 0: the model's
+    std::int64_t batch = 1;     ///< sequences per update, one after another (gradient accumulation)
     std::uint64_t seed = 1;
-    double time_limit_minutes = 0.0;   ///< stop (and save) after that long; 0: no limit
+    double time_limit_minutes = 0.0;  ///< stop (and save) after that long; 0: no limit
     std::int64_t report_every = 10;
     std::int64_t validate_every = 100;
     std::int64_t validation_windows = 16;
     std::int64_t save_every = 200;
-    std::int64_t keep_last = 2;        ///< newest checkpoints kept beside the best
-    std::int64_t sample_tokens = 0;    ///< length of the sample printed at the end; 0: none
+    std::int64_t keep_last = 2;      ///< newest checkpoints kept beside the best
+    std::int64_t sample_tokens = 0;  ///< length of the sample printed at the end; 0: none
 };
 
 /// Dynamic loss scaling: gradients are multiplied by `scale` on their way through the engine.
 struct LossScaleConfig {
-    double initial = 1024.0;           ///< a power of two
+    double initial = 1024.0;  ///< a power of two
     double maximum = 65536.0;
-    std::int64_t patience = 2000;      ///< updates without overflow before the scale doubles
+    std::int64_t patience = 2000;  ///< updates without overflow before the scale doubles
 };
 
 struct EngineConfig {
     std::string device = "emulator:m4";
-    std::string numerics = "exact";    ///< exact | fast (emulator)
-    int threads = 0;                   ///< 0: all processors
+    std::string numerics = "exact";  ///< exact | fast (emulator)
+    int threads = 0;                 ///< 0: all processors
     LossScaleConfig loss_scale;
-    bool product_scaling = false;      ///< a power-of-two scale for each product of a weight, from tracked ranges
+    bool product_scaling =
+        false;  ///< a power-of-two scale for each product of a weight, from tracked ranges
     model::Sigmoid sigmoid = model::Sigmoid::native;
     bool scale_query = true;
 };
@@ -71,9 +72,10 @@ struct Config {
     std::string text() const;
 };
 
-/// Reads TOML. `settings` are "section.key=value" overrides, applied after it. Relative data directories are
-/// taken from `base`. Unknown keys, wrong types and values out of range throw Error{invalid_argument} naming the key.
-Config parse_config(std::string_view text, std::string_view source, const std::vector<std::string>& settings,
-                    const std::filesystem::path& base);
+/// Reads TOML. `settings` are "section.key=value" overrides, applied after it. Relative data
+/// directories are taken from `base`. Unknown keys, wrong types and values out of range throw
+/// Error{invalid_argument} naming the key.
+Config parse_config(std::string_view text, std::string_view source,
+                    const std::vector<std::string>& settings, const std::filesystem::path& base);
 
 }  // namespace pome::train

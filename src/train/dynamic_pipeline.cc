@@ -19,7 +19,8 @@ constexpr std::int64_t grain = 16384;  // elements a thread converts at least
 
 void store(const float* values, Surface& surface, ThreadPool& pool) {
     if (surface.type().dtype == DType::fp32) {
-        std::memcpy(surface.floats(), values, static_cast<std::size_t>(surface.elements()) * sizeof(float));
+        std::memcpy(surface.floats(), values,
+                    static_cast<std::size_t>(surface.elements()) * sizeof(float));
         return;
     }
     fp16* halves = surface.halves();
@@ -30,7 +31,8 @@ void store(const float* values, Surface& surface, ThreadPool& pool) {
 
 void load(const Surface& surface, float* values, ThreadPool& pool) {
     if (surface.type().dtype == DType::fp32) {
-        std::memcpy(values, surface.floats(), static_cast<std::size_t>(surface.elements()) * sizeof(float));
+        std::memcpy(values, surface.floats(),
+                    static_cast<std::size_t>(surface.elements()) * sizeof(float));
         return;
     }
     const fp16* halves = surface.halves();
@@ -40,13 +42,19 @@ void load(const Surface& surface, float* values, ThreadPool& pool) {
 }
 
 bool has_infinity(const float* values, std::int64_t count) {
-    // A sum of magnitudes is infinite or NaN exactly when one of them is, fp16 values being far from FLT_MAX.
+    // A sum of magnitudes is infinite or NaN exactly when one of them is, fp16 values being far
+    // from FLT_MAX.
     float sums[16] = {};  // independent chains that the compiler can run as vectors
     for (std::int64_t i = 0; i + 16 <= count; i += 16) {
-        for (int lane = 0; lane < 16; ++lane) { sums[lane] += std::fabs(values[i + lane]); }
+        for (int lane = 0; lane < 16; ++lane) {
+            sums[lane] += std::fabs(values[i + lane]);
+        }
     }
-    for (std::int64_t i = count / 16 * 16; i < count; ++i) { sums[0] += std::fabs(values[i]); }
-    return !std::all_of(std::begin(sums), std::end(sums), [](float sum) { return std::isfinite(sum); });
+    for (std::int64_t i = count / 16 * 16; i < count; ++i) {
+        sums[0] += std::fabs(values[i]);
+    }
+    return !std::all_of(std::begin(sums), std::end(sums),
+                        [](float sum) { return std::isfinite(sum); });
 }
 
 }  // namespace
@@ -54,20 +62,20 @@ bool has_infinity(const float* values, std::int64_t count) {
 struct DynamicPipeline::Program {
     model::Stage stage;
     std::unique_ptr<device::Executable> forward;
-    std::unique_ptr<device::Executable> backward;          // training only
-    mil::autodiff::Differentiated parts;                   // training only
+    std::unique_ptr<device::Executable> backward;  // training only
+    mil::autodiff::Differentiated parts;           // training only
 };
 
 struct DynamicPipeline::Layer {
     Program* program = nullptr;
-    std::vector<Surface> weights;                           // in the order of Stage::weights
-    std::map<std::string, Surface, std::less<>> values;     // "x", "y" and the saved activations
+    std::vector<Surface> weights;                        // in the order of Stage::weights
+    std::map<std::string, Surface, std::less<>> values;  // "x", "y" and the saved activations
     device::Bindings forward;
     device::Bindings backward;
 };
 
-DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device::Device& device, ThreadPool& pool,
-                                 const model::Form& form, bool training)
+DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device::Device& device,
+                                 ThreadPool& pool, const model::Form& form, bool training)
     : architecture_(architecture), device_(device), pool_(pool), form_(form), training_(training) {
     form_.dtype = device.profile().compute;
     for (const model::Block& block : architecture.blocks) {
@@ -75,10 +83,13 @@ DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device
         layer->program = &program(block.stage);
         for (const auto& input : layer->program->forward->inputs()) {
             if (input.name == "x") {
-                // Training needs each layer's input again for its weight gradients; otherwise one serves all.
+                // Training needs each layer's input again for its weight gradients; otherwise one
+                // serves all.
                 auto& owner = training_ ? layer->values : shared_;
                 const auto [entry, made] = owner.try_emplace("x");
-                if (made) { entry->second = Surface(input.type); }
+                if (made) {
+                    entry->second = Surface(input.type);
+                }
                 layer->forward.inputs["x"] = &entry->second;
             }
         }
@@ -96,10 +107,14 @@ DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device
         for (const auto& output : used.forward->outputs()) {
             auto& owner = training_ && output.name != "y" ? layer->values : shared_;
             const auto [entry, made] = owner.try_emplace(output.name);
-            if (made) { entry->second = Surface(output.type); }
+            if (made) {
+                entry->second = Surface(output.type);
+            }
             layer->forward.outputs[output.name] = &entry->second;
         }
-        if (!training_) { continue; }
+        if (!training_) {
+            continue;
+        }
         for (const auto& input : used.backward->inputs()) {
             const Surface* surface = nullptr;
             if (const auto saved = layer->values.find(input.name); saved != layer->values.end()) {
@@ -114,7 +129,8 @@ DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device
         }
         for (const auto& output : used.backward->outputs()) {
             const std::string key = fmt::format("{}.{}", used.stage.name, output.name);
-            layer->backward.outputs[output.name] = &shared_.try_emplace(key, output.type).first->second;
+            layer->backward.outputs[output.name] =
+                &shared_.try_emplace(key, output.type).first->second;
         }
         shared_.try_emplace("d_y", *used.stage.function.find_type("y"));
     }
@@ -124,7 +140,9 @@ DynamicPipeline::~DynamicPipeline() = default;
 
 DynamicPipeline::Program& DynamicPipeline::program(model::StageKind kind) {
     auto& slot = programs_[kind];
-    if (slot) { return *slot; }
+    if (slot) {
+        return *slot;
+    }
     slot = std::make_unique<Program>();
     slot->stage = model::make_stage(kind, architecture_.config, form_);
     const auto compile = [&](mil::Function function) {
@@ -149,7 +167,8 @@ void DynamicPipeline::stage_weights(const ParameterSet& weights) {
     for (std::size_t block = 0; block < layers_.size(); ++block) {
         Layer& layer = *layers_[block];
         for (std::size_t i = 0; i < layer.weights.size(); ++i) {
-            store(weights.values(architecture_.blocks[block].weights[i]).data(), layer.weights[i], pool_);
+            store(weights.values(architecture_.blocks[block].weights[i]).data(), layer.weights[i],
+                  pool_);
         }
     }
 }
@@ -169,7 +188,8 @@ void DynamicPipeline::forward(std::size_t block, const float* x, float* y) {
     load(*layer.forward.outputs.find("y")->second, y, pool_);
 }
 
-void DynamicPipeline::backward(std::size_t block, const float* dy, float* dx, ParameterSet& gradients) {
+void DynamicPipeline::backward(std::size_t block, const float* dy, float* dx,
+                               ParameterSet& gradients) {
     Layer& layer = *layers_[block];
     {
         const Stopwatch watch(times().io);
@@ -198,7 +218,8 @@ void DynamicPipeline::add_weight_gradients(std::size_t block, ParameterSet& grad
         if (loaded.insert(name).second) {
             const Stopwatch watch(times().io);
             const Surface* surface = nullptr;
-            if (const auto out = layer.backward.outputs.find(name); out != layer.backward.outputs.end()) {
+            if (const auto out = layer.backward.outputs.find(name);
+                out != layer.backward.outputs.end()) {
                 surface = out->second;
             } else if (const auto value = layer.values.find(name); value != layer.values.end()) {
                 surface = &value->second;
@@ -213,15 +234,16 @@ void DynamicPipeline::add_weight_gradients(std::size_t block, ParameterSet& grad
     };
     for (const auto& product : used.parts.host_gradients) {
         const auto& names = used.stage.weights;
-        const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), product.parameter) - names.begin());
+        const auto at = static_cast<std::size_t>(
+            std::find(names.begin(), names.end(), product.parameter) - names.begin());
         const std::string& parameter = architecture_.blocks[block].weights[at];
         const float* left = operand(product.transposed ? product.right : product.left);
         const float* right = operand(product.transposed ? product.left : product.right);
         const std::size_t index = gradients.index(parameter);
         const Shape& shape = gradients.parameter(index).shape;
         const Stopwatch watch(times().host);
-        kernels::gemm(false, true, shape[0], shape[1], form_.sequence, 1.0F, left, form_.sequence, right,
-                      form_.sequence, 1.0F, gradients.values(index).data(), shape[1], pool_);
+        kernels::gemm(false, true, shape[0], shape[1], form_.sequence, 1.0F, left, form_.sequence,
+                      right, form_.sequence, 1.0F, gradients.values(index).data(), shape[1], pool_);
     }
 }
 
@@ -229,7 +251,9 @@ bool DynamicPipeline::take_overflow() {
     std::int64_t saturated = 0;
     for (const auto& [kind, program] : programs_) {
         saturated += program->forward->arithmetic().saturated;
-        if (program->backward) { saturated += program->backward->arithmetic().saturated; }
+        if (program->backward) {
+            saturated += program->backward->arithmetic().saturated;
+        }
     }
     const bool overflow = overflow_ || saturated > saturated_seen_;
     saturated_seen_ = saturated;

@@ -10,15 +10,15 @@
 
 namespace pome::train {
 
-/// Weights as inputs: each kind of stage is compiled once and shared by all layers; every layer has its own
-/// surfaces for weights and saved activations, staged once an update. The host computes weight gradients from the
-/// fp16 values that the engine computed with.
+/// Weights as inputs: each kind of stage is compiled once and shared by all layers; every layer has
+/// its own surfaces for weights and saved activations, staged once an update. The host computes
+/// weight gradients from the fp16 values that the engine computed with.
 class DynamicPipeline final : public Pipeline {
   public:
-    /// `training`: false compiles the forward stages only. Device, pool and architecture must outlive this.
-    /// Throws Error{compile_failed} in the device's words.
-    DynamicPipeline(const model::Architecture& architecture, device::Device& device, ThreadPool& pool,
-                    const model::Form& form, bool training);
+    /// `training`: false compiles the forward stages only. Device, pool and architecture must
+    /// outlive this. Throws Error{compile_failed} in the device's words.
+    DynamicPipeline(const model::Architecture& architecture, device::Device& device,
+                    ThreadPool& pool, const model::Form& form, bool training);
     ~DynamicPipeline() override;
 
     void stage_weights(const ParameterSet& weights) override;
@@ -27,8 +27,8 @@ class DynamicPipeline final : public Pipeline {
     bool take_overflow() override;
 
   private:
-    struct Program;   // a stage, compiled
-    struct Layer;     // a block's surfaces
+    struct Program;  // a stage, compiled
+    struct Layer;    // a block's surfaces
 
     Program& program(model::StageKind kind);
     void add_weight_gradients(std::size_t block, ParameterSet& gradients);
@@ -42,7 +42,8 @@ class DynamicPipeline final : public Pipeline {
     std::int64_t saturated_seen_ = 0;
     std::map<model::StageKind, std::unique_ptr<Program>> programs_;
     std::vector<std::unique_ptr<Layer>> layers_;
-    std::map<std::string, std::vector<float>, std::less<>> operands_;   // of weight gradients, by stage and value
+    std::map<std::string, std::vector<float>, std::less<>>
+        operands_;  // of weight gradients, by stage and value
     // One use at a time: shared by all layers.
     std::map<std::string, device::Surface, std::less<>> shared_;
 };

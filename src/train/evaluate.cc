@@ -5,10 +5,12 @@
 
 namespace pome::train {
 
-double Evaluation::perplexity() const { return std::exp(loss); }
+double Evaluation::perplexity() const {
+    return std::exp(loss);
+}
 
-Evaluation evaluate(LanguageModel& language_model, const ParameterSet& weights, const TokenDataset& dataset,
-                    std::int64_t windows) {
+Evaluation evaluate(LanguageModel& language_model, const ParameterSet& weights,
+                    const TokenDataset& dataset, std::int64_t windows) {
     const std::int64_t all = dataset.windows();
     const std::int64_t count = windows > 0 ? std::min(windows, all) : all;
     Evaluation result;

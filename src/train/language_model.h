@@ -9,15 +9,17 @@
 
 namespace pome::train {
 
-/// The host's half of a language model: embedding, norms, residual sums, classifier and loss, around the blocks that
-/// a pipeline runs on the engine. One sequence at a time. Activations are channel-first fp32 [C][S].
+/// The host's half of a language model: embedding, norms, residual sums, classifier and loss,
+/// around the blocks that a pipeline runs on the engine. One sequence at a time. Activations are
+/// channel-first fp32 [C][S].
 class LanguageModel {
   public:
     /// All references must outlive this. `sequence` is the pipeline's.
-    LanguageModel(const model::Architecture& architecture, Pipeline& pipeline, ThreadPool& pool, std::int64_t sequence);
+    LanguageModel(const model::Architecture& architecture, Pipeline& pipeline, ThreadPool& pool,
+                  std::int64_t sequence);
 
-    /// Sum over the positions of -log p(target), in nats. tokens, targets [S]; a target of -1 does not count.
-    /// Afterwards backward() may be called once.
+    /// Sum over the positions of -log p(target), in nats. tokens, targets [S]; a target of -1 does
+    /// not count. Afterwards backward() may be called once.
     double forward(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets,
                    const ParameterSet& weights);
 
@@ -37,12 +39,13 @@ class LanguageModel {
     Pipeline& pipeline_;
     ThreadPool& pool_;
     std::int64_t sequence_;
-    std::vector<std::vector<float>> streams_;    // residual stream before each block, and after the last
-    std::vector<std::vector<float>> roots_;      // 1 / rms of each of them, [S]
-    std::vector<float> normalized_;              // [C][S]
-    std::vector<float> branch_;                  // [C][S]
-    std::vector<float> dx_, dy_;                 // [C][S], of backward()
-    std::vector<float> logits_;                  // [S][V]; after forward() their gradient, unscaled
+    std::vector<std::vector<float>>
+        streams_;  // residual stream before each block, and after the last
+    std::vector<std::vector<float>> roots_;  // 1 / rms of each of them, [S]
+    std::vector<float> normalized_;          // [C][S]
+    std::vector<float> branch_;              // [C][S]
+    std::vector<float> dx_, dy_;             // [C][S], of backward()
+    std::vector<float> logits_;              // [S][V]; after forward() their gradient, unscaled
     std::vector<std::int32_t> tokens_;
     std::int64_t counted_ = 0;
 };

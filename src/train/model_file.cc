@@ -29,9 +29,11 @@ LoadedModel from_llama2c(const std::filesystem::path& path) {
         const auto& parameter = loaded.weights.parameter(i);
         const auto found = file.tensors.find(parameter.name);
         if (found == file.tensors.end()) {
-            fail(Code::checkpoint_mismatch, here, "{}: tensor '{}' is missing", path.string(), parameter.name);
+            fail(Code::checkpoint_mismatch, here, "{}: tensor '{}' is missing", path.string(),
+                 parameter.name);
         }
-        std::copy(found->second.values.begin(), found->second.values.end(), loaded.weights.values(i).begin());
+        std::copy(found->second.values.begin(), found->second.values.end(),
+                  loaded.weights.values(i).begin());
     }
     return loaded;
 }
@@ -47,18 +49,27 @@ LoadedModel from_safetensors(const std::filesystem::path& path) {
 }  // namespace
 
 std::map<std::string, std::string, std::less<>> model_metadata(const model::ModelConfig& c) {
-    const nlohmann::json json{{"kind", c.kind},           {"width", c.width},         {"hidden", c.hidden},
-                              {"layers", c.layers},       {"heads", c.heads},         {"kv_heads", c.kv_heads},
-                              {"vocabulary", c.vocabulary}, {"sequence", c.sequence}, {"tied_head", c.tied_head},
-                              {"rope_base", c.rope_base}, {"norm_epsilon", c.norm_epsilon}};
+    const nlohmann::json json{{"kind", c.kind},
+                              {"width", c.width},
+                              {"hidden", c.hidden},
+                              {"layers", c.layers},
+                              {"heads", c.heads},
+                              {"kv_heads", c.kv_heads},
+                              {"vocabulary", c.vocabulary},
+                              {"sequence", c.sequence},
+                              {"tied_head", c.tied_head},
+                              {"rope_base", c.rope_base},
+                              {"norm_epsilon", c.norm_epsilon}};
     return {{"format", "pome"}, {"model", json.dump()}};
 }
 
-model::ModelConfig config_from_metadata(const std::map<std::string, std::string, std::less<>>& metadata,
-                                        const std::string& source) {
+model::ModelConfig config_from_metadata(
+    const std::map<std::string, std::string, std::less<>>& metadata, const std::string& source) {
     const auto found = metadata.find("model");
     if (found == metadata.end()) {
-        fail(Code::malformed_file, here, "{}: no model sizes in its metadata; only safetensors written by pome are read", source);
+        fail(Code::malformed_file, here,
+             "{}: no model sizes in its metadata; only safetensors written by pome are read",
+             source);
     }
     model::ModelConfig c;
     try {
@@ -75,7 +86,8 @@ model::ModelConfig config_from_metadata(const std::map<std::string, std::string,
         c.rope_base = json.at("rope_base").get<double>();
         c.norm_epsilon = json.at("norm_epsilon").get<double>();
     } catch (const nlohmann::json::exception& error) {
-        fail(Code::malformed_file, here, "{}: its metadata 'model' is broken: {}", source, error.what());
+        fail(Code::malformed_file, here, "{}: its metadata 'model' is broken: {}", source,
+             error.what());
     }
     c.check();
     return c;
@@ -84,27 +96,35 @@ model::ModelConfig config_from_metadata(const std::map<std::string, std::string,
 std::vector<formats::TensorView> tensor_views(const ParameterSet& set, const std::string& prefix) {
     std::vector<formats::TensorView> views;
     for (std::size_t i = 0; i < set.size(); ++i) {
-        views.push_back({prefix + set.parameter(i).name, DType::fp32, set.parameter(i).shape, std::as_bytes(set.values(i))});
+        views.push_back({prefix + set.parameter(i).name, DType::fp32, set.parameter(i).shape,
+                         std::as_bytes(set.values(i))});
     }
     return views;
 }
 
-void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::string& prefix, const std::string& source) {
+void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::string& prefix,
+          const std::string& source) {
     for (std::size_t i = 0; i < set.size(); ++i) {
         const auto& parameter = set.parameter(i);
         const std::string name = prefix + parameter.name;
         const auto found = file.tensors().find(name);
-        if (found == file.tensors().end()) { fail(Code::checkpoint_mismatch, here, "{}: tensor '{}' is missing", source, name); }
+        if (found == file.tensors().end()) {
+            fail(Code::checkpoint_mismatch, here, "{}: tensor '{}' is missing", source, name);
+        }
         if (found->second.shape != parameter.shape || found->second.dtype != DType::fp32) {
-            fail(Code::checkpoint_mismatch, here, "{}: tensor '{}' is {} {}, the model needs fp32 {}; probably saved with another config: "
-                 "compare it with `pome inspect {}`", source, name, pome::name(found->second.dtype), found->second.shape.text(),
+            fail(Code::checkpoint_mismatch, here,
+                 "{}: tensor '{}' is {} {}, the model needs fp32 {}; probably saved with another "
+                 "config: "
+                 "compare it with `pome inspect {}`",
+                 source, name, pome::name(found->second.dtype), found->second.shape.text(),
                  parameter.shape.text(), source);
         }
         const auto values = set.values(i);
         std::memcpy(values.data(), found->second.bytes.data(), found->second.bytes.size());
         for (std::size_t k = 0; k < values.size(); ++k) {
             if (!std::isfinite(values[k])) {
-                fail(Code::malformed_file, here, "{}: {}[{}] is {}: weights must be finite", source, name, k, values[k]);
+                fail(Code::malformed_file, here, "{}: {}[{}] is {}: weights must be finite", source,
+                     name, k, values[k]);
             }
         }
     }
@@ -112,30 +132,39 @@ void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::st
 
 LoadedModel load_model(const std::filesystem::path& path) {
     if (std::filesystem::is_directory(path)) {
-        for (const auto& inside : {path, path / "checkpoints" / "best", path / "checkpoints" / "last"}) {
+        for (const auto& inside :
+             {path, path / "checkpoints" / "best", path / "checkpoints" / "last"}) {
             if (std::filesystem::exists(inside / "state.json")) {
                 formats::Checkpoint checked(inside);  // as a whole, before any of it is used
                 return from_safetensors(inside / "model.safetensors");
             }
         }
-        fail(Code::io, here, "{}: neither a checkpoint nor a run directory with one", path.string());
+        fail(Code::io, here, "{}: neither a checkpoint nor a run directory with one",
+             path.string());
     }
-    if (path.extension() == ".safetensors") { return from_safetensors(path); }
+    if (path.extension() == ".safetensors") {
+        return from_safetensors(path);
+    }
     return from_llama2c(path);
 }
 
 void export_llama2c(const LoadedModel& loaded, const std::filesystem::path& path) {
     const auto& config = loaded.architecture.config;
     if (config.kind != "llama" || config.rope_base != 10000.0 || config.norm_epsilon != 1e-5) {
-        fail(Code::unsupported, here, "{}: llama2.c files hold Llama models with RoPE base 10000 and epsilon 1e-5 only", path.string());
+        fail(Code::unsupported, here,
+             "{}: llama2.c files hold Llama models with RoPE base 10000 and epsilon 1e-5 only",
+             path.string());
     }
     formats::Llama2cModel file;
-    file.width = config.width, file.hidden = config.hidden, file.layers = config.layers, file.heads = config.heads;
-    file.kv_heads = config.kv_heads, file.vocabulary = config.vocabulary, file.sequence = config.sequence;
+    file.width = config.width, file.hidden = config.hidden, file.layers = config.layers,
+    file.heads = config.heads;
+    file.kv_heads = config.kv_heads, file.vocabulary = config.vocabulary,
+    file.sequence = config.sequence;
     file.tied_head = config.tied_head;
     for (std::size_t i = 0; i < loaded.weights.size(); ++i) {
         const auto values = loaded.weights.values(i);
-        file.tensors[loaded.weights.parameter(i).name] = {loaded.weights.parameter(i).shape, {values.begin(), values.end()}};
+        file.tensors[loaded.weights.parameter(i).name] = {loaded.weights.parameter(i).shape,
+                                                          {values.begin(), values.end()}};
     }
     formats::write_llama2c(path, file);
 }

@@ -32,7 +32,9 @@ void ParameterSet::initialize(Random& random) {
         if (entry.parameter.deviation == 0.0) {
             std::fill(values.begin(), values.end(), 1.0F);
         } else {
-            for (float& value : values) { value = static_cast<float>(random.normal() * entry.parameter.deviation); }
+            for (float& value : values) {
+                value = static_cast<float>(random.normal() * entry.parameter.deviation);
+            }
         }
     }
 }

@@ -11,8 +11,8 @@
 
 namespace pome::train {
 
-/// One fp32 array per parameter of a model, in the model's order, in one allocation. Used for weights, their
-/// gradients and the optimizer's moments.
+/// One fp32 array per parameter of a model, in the model's order, in one allocation. Used for
+/// weights, their gradients and the optimizer's moments.
 class ParameterSet {
   public:
     /// All zeros.
@@ -30,7 +30,8 @@ class ParameterSet {
     std::span<float> all() { return storage_; }
     std::span<const float> all() const { return storage_; }
 
-    /// Sets every parameter as its model::Parameter says; the numbers depend on the seed and the order alone.
+    /// Sets every parameter as its model::Parameter says; the numbers depend on the seed and the
+    /// order alone.
     void initialize(Random& random);
 
   private:
@@ -39,7 +40,9 @@ class ParameterSet {
         std::size_t offset = 0;
         std::size_t count = 0;
     };
-    std::span<float> slice(const Entry& entry) { return std::span(storage_).subspan(entry.offset, entry.count); }
+    std::span<float> slice(const Entry& entry) {
+        return std::span(storage_).subspan(entry.offset, entry.count);
+    }
     std::span<const float> slice(const Entry& entry) const {
         return std::span(storage_).subspan(entry.offset, entry.count);
     }

@@ -20,7 +20,8 @@ class Stopwatch {
   public:
     explicit Stopwatch(double& milliseconds) : milliseconds_(milliseconds) {}
     ~Stopwatch() {
-        const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - start_;
+        const std::chrono::duration<double, std::milli> passed =
+            std::chrono::steady_clock::now() - start_;
         milliseconds_ += passed.count();
     }
     Stopwatch(const Stopwatch&) = delete;
@@ -43,9 +44,11 @@ class Pipeline {
     /// y [C][S] = the stage of `block` applied to the normalised x [C][S].
     virtual void forward(std::size_t block, const float* x, float* y) = 0;
 
-    /// For the last forward() of that block: dx [C][S] from dy [C][S], and the gradients of its weights added to
-    /// `gradients`. Everything stays multiplied by the factor that dy was multiplied by.
-    virtual void backward(std::size_t block, const float* dy, float* dx, ParameterSet& gradients) = 0;
+    /// For the last forward() of that block: dx [C][S] from dy [C][S], and the gradients of its
+    /// weights added to `gradients`. Everything stays multiplied by the factor that dy was
+    /// multiplied by.
+    virtual void backward(std::size_t block, const float* dy, float* dx,
+                          ParameterSet& gradients) = 0;
 
     /// Whether a value left the engine's range since the last call.
     virtual bool take_overflow() = 0;

@@ -9,7 +9,9 @@ namespace pome::train {
 double learning_rate(const OptimizerConfig& config, std::int64_t step, std::int64_t steps) {
     const auto at = static_cast<double>(step);
     const auto warmup = static_cast<double>(config.warmup_steps);
-    if (step < config.warmup_steps) { return config.learning_rate * (at + 1.0) / warmup; }
+    if (step < config.warmup_steps) {
+        return config.learning_rate * (at + 1.0) / warmup;
+    }
     const double span = std::max(1.0, static_cast<double>(steps - 1) - warmup);
     const double progress = std::clamp((at - warmup) / span, 0.0, 1.0);
     const double low = config.learning_rate * config.minimum_rate;

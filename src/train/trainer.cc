@@ -22,14 +22,18 @@ constexpr std::string_view metrics_name = "metrics.jsonl";
 constexpr std::int64_t most_skips_in_a_row = 40;
 const double nothing = std::numeric_limits<double>::quiet_NaN();
 
-nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
+nlohmann::json number(double value) {
+    return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+}
 
 /// Checkpoints of a run, newest first.
 std::vector<std::filesystem::path> numbered_checkpoints(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> found;
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-        if (entry.path().filename().string().starts_with("step_")) { found.push_back(entry.path()); }
+        if (entry.path().filename().string().starts_with("step_")) {
+            found.push_back(entry.path());
+        }
     }
     std::sort(found.rbegin(), found.rend());
     return found;
@@ -37,12 +41,16 @@ std::vector<std::filesystem::path> numbered_checkpoints(const std::filesystem::p
 
 /// Drops metrics at and after `step`: a resumed run writes them again.
 void rewind_metrics(const std::filesystem::path& path, std::int64_t step) {
-    if (!std::filesystem::exists(path)) { return; }
+    if (!std::filesystem::exists(path)) {
+        return;
+    }
     std::string kept;
     std::istringstream lines(read_text(path));
     for (std::string line; std::getline(lines, line);) {
         const auto record = nlohmann::json::parse(line, nullptr, false);
-        if (record.is_object() && record.value("step", std::int64_t{0}) <= step) { kept += line + "\n"; }
+        if (record.is_object() && record.value("step", std::int64_t{0}) <= step) {
+            kept += line + "\n";
+        }
     }
     write_file_atomic(path, kept);
 }
@@ -65,7 +73,8 @@ Config run_config(const std::filesystem::path& directory) {
     return parse_config(read_text(path), path.string(), {}, directory);
 }
 
-Trainer::Trainer(const Config& config, std::filesystem::path directory, device::Device& device, ThreadPool& pool)
+Trainer::Trainer(const Config& config, std::filesystem::path directory, device::Device& device,
+                 ThreadPool& pool)
     : config_(config),
       directory_(std::move(directory)),
       pool_(pool),
@@ -74,14 +83,18 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
       gradients_(architecture_),
       m_(architecture_),
       v_(architecture_),
-      data_(std::filesystem::path(config.data.directory) / "train.bin", config.model.vocabulary, config.run.sequence),
-      validation_(std::filesystem::path(config.data.directory) / "val.bin", config.model.vocabulary, config.run.sequence),
+      data_(std::filesystem::path(config.data.directory) / "train.bin", config.model.vocabulary,
+            config.run.sequence),
+      validation_(std::filesystem::path(config.data.directory) / "val.bin", config.model.vocabulary,
+                  config.run.sequence),
       sampler_(data_, config.run.seed + 1),
       loss_scale_(config.engine.loss_scale),
       best_validation_(std::numeric_limits<double>::infinity()),
       last_validation_(nothing) {
-    pipeline_ = std::make_unique<DynamicPipeline>(architecture_, device, pool, stage_form(config.engine, config.run.sequence), true);
-    language_model_ = std::make_unique<LanguageModel>(architecture_, *pipeline_, pool, config.run.sequence);
+    pipeline_ = std::make_unique<DynamicPipeline>(
+        architecture_, device, pool, stage_form(config.engine, config.run.sequence), true);
+    language_model_ =
+        std::make_unique<LanguageModel>(architecture_, *pipeline_, pool, config.run.sequence);
     if (device.profile().compute == DType::fp32) {  // nothing overflows or vanishes there
         LossScaleConfig one;
         one.initial = one.maximum = 1.0;
@@ -91,15 +104,21 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
 
 Trainer::~Trainer() = default;
 
-std::unique_ptr<Trainer> Trainer::create(const Config& config, const std::filesystem::path& directory,
+std::unique_ptr<Trainer> Trainer::create(const Config& config,
+                                         const std::filesystem::path& directory,
                                          device::Device& device, ThreadPool& pool) {
     if (std::filesystem::exists(directory / "config.toml")) {
-        fail(Code::invalid_argument, here, "{}: holds a run already; continue it with `pome train --resume {}` or choose another directory",
+        fail(Code::invalid_argument, here,
+             "{}: holds a run already; continue it with `pome train --resume {}` or choose another "
+             "directory",
              directory.string(), directory.string());
     }
     std::error_code error;
     std::filesystem::create_directories(directory / "checkpoints", error);
-    if (error) { fail(Code::io, here, "{}: cannot create the run directory: {}", directory.string(), error.message()); }
+    if (error) {
+        fail(Code::io, here, "{}: cannot create the run directory: {}", directory.string(),
+             error.message());
+    }
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
     Random random(config.run.seed);
     trainer->weights_.initialize(random);
@@ -107,17 +126,20 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config, const std::filesy
     Config kept = config;
     kept.data.directory = std::filesystem::absolute(config.data.directory).string();
     write_file_atomic(directory / "config.toml", kept.text());
-    const nlohmann::json environment{{"pome", "0.1.0"}, {"device", device.name()}, {"threads", pool.threads()}};
+    const nlohmann::json environment{
+        {"pome", "0.1.0"}, {"device", device.name()}, {"threads", pool.threads()}};
     write_file_atomic(directory / "environment.json", environment.dump(1) + "\n");
     return trainer;
 }
 
-std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory, device::Device& device, ThreadPool& pool) {
+std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
+                                         device::Device& device, ThreadPool& pool) {
     const Config config = run_config(directory);
     formats::sweep_temporary_checkpoints(directory / "checkpoints");
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
     const auto checkpoints = numbered_checkpoints(directory / "checkpoints");
-    if (checkpoints.empty()) {  // stopped before its first checkpoint: the beginning is the same again
+    if (checkpoints
+            .empty()) {  // stopped before its first checkpoint: the beginning is the same again
         Random random(config.run.seed);
         trainer->weights_.initialize(random);
     } else {
@@ -134,7 +156,8 @@ Trainer::Update Trainer::update() {
     pipeline_->take_overflow();
     for (std::int64_t i = 0; i < config_.run.batch; ++i) {
         const Window window = sampler_.next();
-        result.loss += language_model_->forward(window.tokens, window.targets, weights_) / static_cast<double>(data_.sequence());
+        result.loss += language_model_->forward(window.tokens, window.targets, weights_) /
+                       static_cast<double>(data_.sequence());
         language_model_->backward(loss_scale_.scale(), weights_, gradients_);
     }
     result.loss /= static_cast<double>(config_.run.batch);
@@ -147,8 +170,11 @@ Trainer::Update Trainer::update() {
         loss_scale_.overflowed();
         result.gradient_norm = nothing;
         if (++skipped_in_a_row_ >= most_skips_in_a_row) {
-            fail(Code::diverged, here, "{} updates in a row overflowed, the loss scale is {}; lower optimizer.learning_rate, or resume "
-                 "from an earlier checkpoint", skipped_in_a_row_, loss_scale_.scale());
+            fail(Code::diverged, here,
+                 "{} updates in a row overflowed, the loss scale is {}; lower "
+                 "optimizer.learning_rate, or resume "
+                 "from an earlier checkpoint",
+                 skipped_in_a_row_, loss_scale_.scale());
         }
         return result;
     }
@@ -164,8 +190,10 @@ Trainer::Update Trainer::update() {
     rule.gradient_factor = static_cast<float>(unscale * clip);
     rule.update = ++updates_;
     for (std::size_t i = 0; i < weights_.size(); ++i) {
-        rule.weight_decay = weights_.parameter(i).decays ? static_cast<float>(o.weight_decay) : 0.0F;
-        kernels::adamw(rule, gradients_.values(i), weights_.values(i), m_.values(i), v_.values(i), pool_);
+        rule.weight_decay =
+            weights_.parameter(i).decays ? static_cast<float>(o.weight_decay) : 0.0F;
+        kernels::adamw(rule, gradients_.values(i), weights_.values(i), m_.values(i), v_.values(i),
+                       pool_);
     }
     pipeline_->stage_weights(weights_);
     loss_scale_.succeeded();
@@ -173,18 +201,22 @@ Trainer::Update Trainer::update() {
 }
 
 Evaluation Trainer::validate() {
-    const Evaluation result = evaluate(*language_model_, weights_, validation_, config_.run.validation_windows);
+    const Evaluation result =
+        evaluate(*language_model_, weights_, validation_, config_.run.validation_windows);
     pipeline_->take_overflow();
     return result;
 }
 
-Outcome Trainer::run(const std::function<void(const Report&)>& report, const std::atomic<bool>& stop) {
+Outcome Trainer::run(const std::function<void(const Report&)>& report,
+                     const std::atomic<bool>& stop) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     double loss_sum = 0.0, busy = 0.0;
     std::int64_t counted = 0;
     Outcome outcome = Outcome::finished;
-    if (step_ == 0) { best_validation_ = last_validation_ = validate().loss; }
+    if (step_ == 0) {
+        best_validation_ = last_validation_ = validate().loss;
+    }
     pipeline_->times() = {};
     while (step_ < config_.run.steps) {
         const auto before = Clock::now();
@@ -216,7 +248,8 @@ Outcome Trainer::run(const std::function<void(const Report&)>& report, const std
             line.device_ms = spent.device / n;
             line.io_ms = spent.io / n;
             line.host_ms = line.milliseconds - line.device_ms - line.io_ms;
-            line.tokens_per_second = n * static_cast<double>(config_.run.batch * config_.run.sequence) / (busy / 1000.0);
+            line.tokens_per_second =
+                n * static_cast<double>(config_.run.batch * config_.run.sequence) / (busy / 1000.0);
             log(line);
             report(line);
             pipeline_->times() = {};
@@ -224,12 +257,19 @@ Outcome Trainer::run(const std::function<void(const Report&)>& report, const std
             counted = 0;
         }
         const std::chrono::duration<double> passed = Clock::now() - start;
-        if (stop) { outcome = Outcome::interrupted; }
-        if (config_.run.time_limit_minutes > 0.0 && passed.count() > config_.run.time_limit_minutes * 60.0 && !last) {
+        if (stop) {
+            outcome = Outcome::interrupted;
+        }
+        if (config_.run.time_limit_minutes > 0.0 &&
+            passed.count() > config_.run.time_limit_minutes * 60.0 && !last) {
             outcome = Outcome::time_limit;
         }
-        if (step_ % config_.run.save_every == 0 || last || outcome != Outcome::finished) { save_newest(); }
-        if (outcome != Outcome::finished) { break; }
+        if (step_ % config_.run.save_every == 0 || last || outcome != Outcome::finished) {
+            save_newest();
+        }
+        if (outcome != Outcome::finished) {
+            break;
+        }
     }
     return outcome;
 }
@@ -250,13 +290,16 @@ void Trainer::log(const Report& line) {
     const auto path = directory_ / metrics_name;
     std::ofstream out(path, std::ios::app);
     out << record.dump() << '\n' << std::flush;
-    if (!out) { fail(Code::io, here, "{}: cannot write metrics; is the disk full?", path.string()); }
+    if (!out) {
+        fail(Code::io, here, "{}: cannot write metrics; is the disk full?", path.string());
+    }
 }
 
 void Trainer::save_newest() {
     save(fmt::format("step_{:08}", step_));
     const auto checkpoints = numbered_checkpoints(directory_ / "checkpoints");
-    for (std::size_t i = static_cast<std::size_t>(config_.run.keep_last); i < checkpoints.size(); ++i) {
+    for (std::size_t i = static_cast<std::size_t>(config_.run.keep_last); i < checkpoints.size();
+         ++i) {
         std::error_code ignored;
         std::filesystem::remove_all(checkpoints[i], ignored);
     }
@@ -267,15 +310,20 @@ void Trainer::save(const std::string& name) {
     const auto second = tensor_views(v_, "v.");
     moments.insert(moments.end(), second.begin(), second.end());
     const WindowSampler::State& cursor = sampler_.state();
-    const nlohmann::json state{{"version", 1},
-                               {"step", step_},
-                               {"updates", updates_},
-                               {"best_validation_loss", number(best_validation_)},
-                               {"validation_loss", number(last_validation_)},
-                               {"loss_scale", {{"scale", loss_scale_.scale()}, {"skipped", loss_scale_.skipped()}, {"good", loss_scale_.good_updates()}}},
-                               {"sampler", {{"random", cursor.random}, {"epoch", cursor.epoch}, {"position", cursor.position}}}};
-    formats::write_checkpoint(directory_ / "checkpoints" / name, tensor_views(weights_, ""), moments, state,
-                              model_metadata(config_.model));
+    const nlohmann::json state{
+        {"version", 1},
+        {"step", step_},
+        {"updates", updates_},
+        {"best_validation_loss", number(best_validation_)},
+        {"validation_loss", number(last_validation_)},
+        {"loss_scale",
+         {{"scale", loss_scale_.scale()},
+          {"skipped", loss_scale_.skipped()},
+          {"good", loss_scale_.good_updates()}}},
+        {"sampler",
+         {{"random", cursor.random}, {"epoch", cursor.epoch}, {"position", cursor.position}}}};
+    formats::write_checkpoint(directory_ / "checkpoints" / name, tensor_views(weights_, ""),
+                              moments, state, model_metadata(config_.model));
 }
 
 void Trainer::load(const std::filesystem::path& path) {
@@ -283,7 +331,8 @@ void Trainer::load(const std::filesystem::path& path) {
     const auto source = path.string();
     const auto config = config_from_metadata(checkpoint.model().metadata(), source);
     if (!(config == config_.model)) {
-        fail(Code::checkpoint_mismatch, here, "{}: made for another model than the run's config.toml describes", source);
+        fail(Code::checkpoint_mismatch, here,
+             "{}: made for another model than the run's config.toml describes", source);
     }
     fill(weights_, checkpoint.model(), "", source);
     fill(m_, checkpoint.optimizer(), "m.", source);
@@ -292,13 +341,20 @@ void Trainer::load(const std::filesystem::path& path) {
         const auto& state = checkpoint.state();
         step_ = state.at("step").get<std::int64_t>();
         updates_ = state.at("updates").get<std::int64_t>();
-        const auto real = [](const nlohmann::json& value, double otherwise) { return value.is_number() ? value.get<double>() : otherwise; };
-        best_validation_ = real(state.at("best_validation_loss"), std::numeric_limits<double>::infinity());
+        const auto real = [](const nlohmann::json& value, double otherwise) {
+            return value.is_number() ? value.get<double>() : otherwise;
+        };
+        best_validation_ =
+            real(state.at("best_validation_loss"), std::numeric_limits<double>::infinity());
         last_validation_ = real(state.at("validation_loss"), nothing);
         const auto& scale = state.at("loss_scale");
-        loss_scale_.restore(scale.at("scale").get<double>(), scale.at("skipped").get<std::int64_t>(), scale.at("good").get<std::int64_t>());
+        loss_scale_.restore(scale.at("scale").get<double>(),
+                            scale.at("skipped").get<std::int64_t>(),
+                            scale.at("good").get<std::int64_t>());
         const auto& cursor = state.at("sampler");
-        sampler_.restore({cursor.at("random").get<Random::State>(), cursor.at("epoch").get<std::int64_t>(), cursor.at("position").get<std::int64_t>()});
+        sampler_.restore({cursor.at("random").get<Random::State>(),
+                          cursor.at("epoch").get<std::int64_t>(),
+                          cursor.at("position").get<std::int64_t>()});
     } catch (const nlohmann::json::exception& error) {
         fail(Code::malformed_file, here, "{}: state.json is broken: {}", source, error.what());
     }

@@ -18,14 +18,14 @@ namespace pome::train {
 
 /// One line of a run's metrics.
 struct Report {
-    std::int64_t step = 0;             ///< updates tried so far
-    double train_loss = 0.0;           ///< mean over the updates since the last report
-    double validation_loss = 0.0;      ///< the newest one; NaN before the first
+    std::int64_t step = 0;         ///< updates tried so far
+    double train_loss = 0.0;       ///< mean over the updates since the last report
+    double validation_loss = 0.0;  ///< the newest one; NaN before the first
     double learning_rate = 0.0;
-    double gradient_norm = 0.0;        ///< before clipping, of the newest update; NaN when it was skipped
+    double gradient_norm = 0.0;  ///< before clipping, of the newest update; NaN when it was skipped
     double loss_scale = 1.0;
-    std::int64_t skipped = 0;          ///< updates lost to overflow in the whole run
-    double milliseconds = 0.0;         ///< mean per update, and its parts
+    std::int64_t skipped = 0;   ///< updates lost to overflow in the whole run
+    double milliseconds = 0.0;  ///< mean per update, and its parts
     double device_ms = 0.0, host_ms = 0.0, io_ms = 0.0;
     double tokens_per_second = 0.0;
 };
@@ -33,19 +33,23 @@ struct Report {
 /// How a run ended.
 enum class Outcome : std::uint8_t { finished, time_limit, interrupted };
 
-/// Trains a language model: a run directory holds the resolved config, metrics as JSON lines and checkpoints, and resumes
-/// exactly.
+/// Trains a language model: a run directory holds the resolved config, metrics as JSON lines and
+/// checkpoints, and resumes exactly.
 class Trainer {
   public:
     /// A new run in `directory`, which must not hold one. Throws Error{io, invalid_argument}.
-    static std::unique_ptr<Trainer> create(const Config& config, const std::filesystem::path& directory,
+    static std::unique_ptr<Trainer> create(const Config& config,
+                                           const std::filesystem::path& directory,
                                            device::Device& device, ThreadPool& pool);
-    /// Continues from the newest sound checkpoint. The config is the run directory's own: read it with run_config().
-    static std::unique_ptr<Trainer> resume(const std::filesystem::path& directory, device::Device& device, ThreadPool& pool);
+    /// Continues from the newest sound checkpoint. The config is the run directory's own: read it
+    /// with run_config().
+    static std::unique_ptr<Trainer> resume(const std::filesystem::path& directory,
+                                           device::Device& device, ThreadPool& pool);
     ~Trainer();
 
-    /// Trains to the end, the time limit or until `stop` becomes true; saves in each case. Calls `report` every report_every
-    /// updates. Throws Error{diverged} when updates overflow again and again.
+    /// Trains to the end, the time limit or until `stop` becomes true; saves in each case. Calls
+    /// `report` every report_every updates. Throws Error{diverged} when updates overflow again and
+    /// again.
     Outcome run(const std::function<void(const Report&)>& report, const std::atomic<bool>& stop);
 
     const model::Architecture& architecture() const { return architecture_; }
@@ -56,7 +60,8 @@ class Trainer {
     Evaluation validate();
 
   private:
-    Trainer(const Config& config, std::filesystem::path directory, device::Device& device, ThreadPool& pool);
+    Trainer(const Config& config, std::filesystem::path directory, device::Device& device,
+            ThreadPool& pool);
 
     struct Update {
         double loss = 0.0;
@@ -78,8 +83,8 @@ class Trainer {
     std::unique_ptr<Pipeline> pipeline_;
     std::unique_ptr<LanguageModel> language_model_;
     LossScale loss_scale_;
-    std::int64_t step_ = 0;        ///< updates tried
-    std::int64_t updates_ = 0;     ///< updates made
+    std::int64_t step_ = 0;     ///< updates tried
+    std::int64_t updates_ = 0;  ///< updates made
     std::int64_t skipped_in_a_row_ = 0;
     double best_validation_;
     double last_validation_;

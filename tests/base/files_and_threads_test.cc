@@ -25,11 +25,13 @@ TEST(AtomicFile, AFullDiskLeavesTheOldFileAndSaysWhy) {
     std::signal(SIGXFSZ, SIG_IGN);
     const rlimit small{4096, before.rlim_max};
     setrlimit(RLIMIT_FSIZE, &small);
-    const std::string text = error_text([&] { write_file_atomic(path, std::string_view(std::string(100000, 'x'))); });
+    const std::string text =
+        error_text([&] { write_file_atomic(path, std::string_view(std::string(100000, 'x'))); });
     setrlimit(RLIMIT_FSIZE, &before);
     EXPECT_EQ(text, "[base.file] " + path.string() + ": cannot write: File too large");
     EXPECT_EQ(read_text(path), "old");
-    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(work.path()), {}), 1) << "the temporary file stayed";
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(work.path()), {}), 1)
+        << "the temporary file stayed";
 }
 
 TEST(AtomicFile, ADirectoryThatIsNotThereIsNamed) {
@@ -38,15 +40,18 @@ TEST(AtomicFile, ADirectoryThatIsNotThereIsNamed) {
 }
 
 TEST(ReadFile, RefusesDirectoriesAndMissingFiles) {
-    EXPECT_EQ(error_text([] { read_file("/"); }), "[base.file] /: is a directory, a file was expected");
-    EXPECT_EQ(error_text([] { read_file("/nonexistent"); }), "[base.file] /nonexistent: cannot open: No such file or directory");
+    EXPECT_EQ(error_text([] { read_file("/"); }),
+              "[base.file] /: is a directory, a file was expected");
+    EXPECT_EQ(error_text([] { read_file("/nonexistent"); }),
+              "[base.file] /nonexistent: cannot open: No such file or directory");
 }
 
 TEST(ByteReader, NoReadLeavesTheBytes) {
     const std::vector<std::byte> bytes(10);
     const ByteReader in(bytes, "test", "f");
     EXPECT_EQ(in.u64(2), 0U);
-    EXPECT_EQ(error_text([&] { in.u64(3); }), "[test] f: 8 bytes wanted, but the file ends at byte 10; truncated? (at byte 3)");
+    EXPECT_EQ(error_text([&] { in.u64(3); }),
+              "[test] f: 8 bytes wanted, but the file ends at byte 10; truncated? (at byte 3)");
     EXPECT_THROW(in.bytes(~std::uint64_t{0}, 2), Error);
     EXPECT_THROW(in.bytes(1, ~std::uint64_t{0}), Error);
 }
@@ -75,12 +80,17 @@ TEST(ThreadPool, VisitsEveryIndexOnceAndPassesErrorsOn) {
         for (const std::int64_t count : {0, 1, 5, 1000}) {
             std::vector<int> visits(static_cast<std::size_t>(count), 0);
             pool.for_ranges(count, 7, [&](std::int64_t begin, std::int64_t end, int) {
-                for (std::int64_t i = begin; i < end; ++i) { ++visits[static_cast<std::size_t>(i)]; }
+                for (std::int64_t i = begin; i < end; ++i) {
+                    ++visits[static_cast<std::size_t>(i)];
+                }
             });
             EXPECT_EQ(std::accumulate(visits.begin(), visits.end(), 0), count);
             EXPECT_TRUE(std::all_of(visits.begin(), visits.end(), [](int n) { return n == 1; }));
         }
-        EXPECT_THROW(pool.for_ranges(100, 1, [](std::int64_t, std::int64_t, int) { throw std::runtime_error("x"); }), std::runtime_error);
+        EXPECT_THROW(
+            pool.for_ranges(100, 1,
+                            [](std::int64_t, std::int64_t, int) { throw std::runtime_error("x"); }),
+            std::runtime_error);
     }
 }
 

@@ -21,7 +21,9 @@ namespace {
 
 namespace chip = reference::chip;
 
-fp16 any_bits(Random& random) { return fp16{static_cast<std::uint16_t>(random.next())}; }
+fp16 any_bits(Random& random) {
+    return fp16{static_cast<std::uint16_t>(random.next())};
+}
 
 TEST(Convert, RoundsEveryFloatAsTheScalarConversion) {
     for_every_target([] {
@@ -30,12 +32,16 @@ TEST(Convert, RoundsEveryFloatAsTheScalarConversion) {
         for (int i = 0; i < 300000; ++i) {
             // Near fp16 values and their midpoints, where rounding decides.
             const double unit = std::ldexp(1.0, static_cast<int>(random.below(44)) - 26);
-            values.push_back(static_cast<float>((random.uniform(-2.0, 2.0) + static_cast<double>(random.below(2048)) * 0.5) * unit));
+            values.push_back(static_cast<float>(
+                (random.uniform(-2.0, 2.0) + static_cast<double>(random.below(2048)) * 0.5) *
+                unit));
         }
-        values.insert(values.end(), {65519.996F, 65520.0F, -65520.0F, 1e30F, HUGE_VALF, -0.0F, 0x1p-25F, 0x1.8p-25F});
+        values.insert(values.end(), {65519.996F, 65520.0F, -65520.0F, 1e30F, HUGE_VALF, -0.0F,
+                                     0x1p-25F, 0x1.8p-25F});
         std::vector<fp16> results(values.size());
         for (const auto rounding : {Rounding::nearest_even, Rounding::nearest_away}) {
-            kernels::to_fp16(values.data(), results.data(), static_cast<std::int64_t>(values.size()), rounding);
+            kernels::to_fp16(values.data(), results.data(),
+                             static_cast<std::int64_t>(values.size()), rounding);
             for (std::size_t i = 0; i < values.size(); ++i) {
                 ASSERT_EQ(results[i].bits, pome::to_fp16(values[i], rounding).bits) << values[i];
             }
@@ -45,25 +51,35 @@ TEST(Convert, RoundsEveryFloatAsTheScalarConversion) {
 
 TEST(Binary, EqualsTheScalarModelOnAnyBits) {
     const std::pair<Binary, fp16 (*)(fp16, fp16, const chip::Rules&)> ops[] = {
-        {Binary::add, chip::add}, {Binary::sub, chip::sub}, {Binary::mul, chip::mul}, {Binary::real_div, chip::real_div},
+        {Binary::add, chip::add},         {Binary::sub, chip::sub},
+        {Binary::mul, chip::mul},         {Binary::real_div, chip::real_div},
         {Binary::maximum, chip::maximum}, {Binary::minimum, chip::minimum}};
     for_every_target([&] {
         Random random(2);
         constexpr std::int64_t count = 400'003;
         std::vector<fp16> x(count), y(count), out(count);
-        for (auto& value : x) { value = any_bits(random); }
-        for (auto& value : y) { value = any_bits(random); }
-        for (std::size_t i = 0; i < 1000; ++i) { y[i] = fp16{static_cast<std::uint16_t>(x[i].bits ^ (i % 3 == 0 ? 0x8000 : 1))}; }
+        for (auto& value : x) {
+            value = any_bits(random);
+        }
+        for (auto& value : y) {
+            value = any_bits(random);
+        }
+        for (std::size_t i = 0; i < 1000; ++i) {
+            y[i] = fp16{static_cast<std::uint16_t>(x[i].bits ^ (i % 3 == 0 ? 0x8000 : 1))};
+        }
         for (const auto rounding : {Rounding::nearest_away, Rounding::nearest_even}) {
             Numerics::Elementwise rules;
             rules.output = rounding;
             for (std::size_t op = 0; op < std::size(ops); ++op) {
                 binary(ops[op].first, x.data(), false, y.data(), false, out.data(), count, rules);
                 for (std::size_t i = 0; i < count; ++i) {
-                    ASSERT_EQ(out[i].bits, ops[op].second(x[i], y[i], rules).bits) << "op " << op << " of " << x[i].bits << " and " << y[i].bits;
+                    ASSERT_EQ(out[i].bits, ops[op].second(x[i], y[i], rules).bits)
+                        << "op " << op << " of " << x[i].bits << " and " << y[i].bits;
                 }
                 binary(ops[op].first, x.data() + 5, true, y.data(), false, out.data(), 100, rules);
-                for (std::size_t i = 0; i < 100; ++i) { ASSERT_EQ(out[i].bits, ops[op].second(x[5], y[i], rules).bits); }
+                for (std::size_t i = 0; i < 100; ++i) {
+                    ASSERT_EQ(out[i].bits, ops[op].second(x[5], y[i], rules).bits);
+                }
             }
         }
     });
@@ -73,10 +89,16 @@ TEST(Reduction, EqualsTheScalarModelAlongEveryAxis) {
     for_every_target([] {
         Random random(3);
         for (int round = 0; round < 60; ++round) {
-            const auto outer = static_cast<std::int64_t>(1 + random.below(3)), count = static_cast<std::int64_t>(1 + random.below(300));
-            const std::int64_t inner = round % 3 == 0 ? 1 : static_cast<std::int64_t>(1 + random.below(70));
-            std::vector<fp16> x(static_cast<std::size_t>(outer * count * inner)), sum(static_cast<std::size_t>(outer * inner)), mean(sum.size());
-            for (auto& value : x) { value = round % 5 == 0 ? any_bits(random) : to_fp16(random.normal() * 10, Rounding::nearest_even); }
+            const auto outer = static_cast<std::int64_t>(1 + random.below(3)),
+                       count = static_cast<std::int64_t>(1 + random.below(300));
+            const std::int64_t inner =
+                round % 3 == 0 ? 1 : static_cast<std::int64_t>(1 + random.below(70));
+            std::vector<fp16> x(static_cast<std::size_t>(outer * count * inner)),
+                sum(static_cast<std::size_t>(outer * inner)), mean(sum.size());
+            for (auto& value : x) {
+                value = round % 5 == 0 ? any_bits(random)
+                                       : to_fp16(random.normal() * 10, Rounding::nearest_even);
+            }
             Numerics::Reduction rules;
             rules.narrow = round % 7 != 0;
             reduce_sum(x.data(), sum.data(), outer, count, inner, rules);
@@ -84,24 +106,39 @@ TEST(Reduction, EqualsTheScalarModelAlongEveryAxis) {
             std::vector<fp16> line(static_cast<std::size_t>(count));
             for (std::int64_t o = 0; o < outer; ++o) {
                 for (std::int64_t i = 0; i < inner; ++i) {
-                    for (std::int64_t k = 0; k < count; ++k) { line[static_cast<std::size_t>(k)] = x[static_cast<std::size_t>((o * count + k) * inner + i)]; }
-                    ASSERT_EQ(sum[static_cast<std::size_t>(o * inner + i)].bits, chip::reduce_sum(line, rules).bits) << "round " << round;
-                    ASSERT_EQ(mean[static_cast<std::size_t>(o * inner + i)].bits, chip::reduce_mean(line, rules).bits) << "round " << round;
+                    for (std::int64_t k = 0; k < count; ++k) {
+                        line[static_cast<std::size_t>(k)] =
+                            x[static_cast<std::size_t>((o * count + k) * inner + i)];
+                    }
+                    ASSERT_EQ(sum[static_cast<std::size_t>(o * inner + i)].bits,
+                              chip::reduce_sum(line, rules).bits)
+                        << "round " << round;
+                    ASSERT_EQ(mean[static_cast<std::size_t>(o * inner + i)].bits,
+                              chip::reduce_mean(line, rules).bits)
+                        << "round " << round;
                 }
             }
         }
     });
 }
 
-// The published probes of the reduction path on an M1: 4096 and 1024 ones; [B, -B, 1] sixteen times.
+// The published probes of the reduction path on an M1: 4096 and 1024 ones; [B, -B, 1] sixteen
+// times.
 TEST(Reduction, ReproducesThePublishedProbes) {
     const auto half = [](double value) { return to_fp16(value, Rounding::nearest_even); };
     std::vector<fp16> x{half(4096)};
     x.insert(x.end(), 1024, half(1));
     EXPECT_EQ(to_float(chip::reduce_sum(x, {})), 5116.0F);
-    for (const auto& [size, survivors] : {std::pair{1024.0, 16.0F}, {3000.0, 16.0F}, {4090.0, 16.0F}, {4096.0, 4.0F}, {8000.0, 4.0F}, {30000.0, 4.0F}}) {
+    for (const auto& [size, survivors] : {std::pair{1024.0, 16.0F},
+                                          {3000.0, 16.0F},
+                                          {4090.0, 16.0F},
+                                          {4096.0, 4.0F},
+                                          {8000.0, 4.0F},
+                                          {30000.0, 4.0F}}) {
         std::vector<fp16> triples;
-        for (int i = 0; i < 16; ++i) { triples.insert(triples.end(), {half(size), half(-size), half(1)}); }
+        for (int i = 0; i < 16; ++i) {
+            triples.insert(triples.end(), {half(size), half(-size), half(1)});
+        }
         EXPECT_EQ(to_float(chip::reduce_sum(triples, {})), survivors) << size;
     }
     EXPECT_EQ(to_float(chip::reduce_sum(std::vector<fp16>(16000, half(1)), {})), 16000.0F);
@@ -109,19 +146,28 @@ TEST(Reduction, ReproducesThePublishedProbes) {
 
 TEST(Softmax, EqualsTheScalarModel) {
     const Numerics numerics;
-    const SoftmaxTables tables{UnaryTable([&](fp16 x) { return chip::softmax_exp(x, numerics); }),
-                               UnaryTable([&](fp16 x) { return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise); })};
+    const SoftmaxTables tables{
+        UnaryTable([&](fp16 x) { return chip::softmax_exp(x, numerics); }), UnaryTable([&](fp16 x) {
+            return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise);
+        })};
     for_every_target([&] {
         Random random(4);
         for (int round = 0; round < 80; ++round) {
             const auto columns = static_cast<std::int64_t>(1 + random.below(300));
-            std::vector<fp16> x(static_cast<std::size_t>(3 * columns)), y(x.size()), expected(static_cast<std::size_t>(columns));
-            for (auto& value : x) { value = round % 4 == 0 ? any_bits(random) : to_fp16(random.normal() * 4, Rounding::nearest_even); }
+            std::vector<fp16> x(static_cast<std::size_t>(3 * columns)), y(x.size()),
+                expected(static_cast<std::size_t>(columns));
+            for (auto& value : x) {
+                value = round % 4 == 0 ? any_bits(random)
+                                       : to_fp16(random.normal() * 4, Rounding::nearest_even);
+            }
             softmax_rows(x.data(), y.data(), 3, columns, tables, numerics);
             for (std::int64_t row = 0; row < 3; ++row) {
-                chip::softmax({x.data() + row * columns, static_cast<std::size_t>(columns)}, expected, numerics);
+                chip::softmax({x.data() + row * columns, static_cast<std::size_t>(columns)},
+                              expected, numerics);
                 for (std::int64_t i = 0; i < columns; ++i) {
-                    ASSERT_EQ(y[static_cast<std::size_t>(row * columns + i)].bits, expected[static_cast<std::size_t>(i)].bits) << "round " << round << " column " << i << " of " << columns;
+                    ASSERT_EQ(y[static_cast<std::size_t>(row * columns + i)].bits,
+                              expected[static_cast<std::size_t>(i)].bits)
+                        << "round " << round << " column " << i << " of " << columns;
                 }
             }
         }
@@ -136,16 +182,29 @@ TEST(Tables, StayWithinThePublishedErrors) {
         for (std::uint32_t bits = 0; bits < 65536; ++bits) {
             const fp16 x{static_cast<std::uint16_t>(bits)};
             const double value = to_float(x);
-            if (is_nan(x) || !(value >= low && value <= high)) { continue; }
-            error = std::max(error, std::fabs(to_float(chip::evaluate(function, x, numerics)) - f(value)));
+            if (is_nan(x) || !(value >= low && value <= high)) {
+                continue;
+            }
+            error = std::max(error,
+                             std::fabs(to_float(chip::evaluate(function, x, numerics)) - f(value)));
         }
         return error;
     };
-    EXPECT_LE(worst(chip::Function::sigmoid, [](double x) { return 1.0 / (1.0 + std::exp(-x)); }, -60000, 60000), 3.5e-3);
-    EXPECT_LE(worst(chip::Function::tanh, [](double x) { return std::tanh(x); }, -60000, 60000), 1.75e-3);
-    // Published: 8.6e-4. Our knots are the function's values in fp16, which costs half a unit more; the chip's are not known.
-    EXPECT_LE(worst(chip::Function::erf, [](double x) { return std::erf(x); }, -60000, 60000), 1.3e-3);
-    EXPECT_LE(worst(chip::Function::exp, [](double x) { return std::exp(x); }, -20, 0), 1e-3);
+    EXPECT_LE(worst(
+                  chip::Function::sigmoid, [](double x) { return 1.0 / (1.0 + std::exp(-x)); },
+                  -60000, 60000),
+              3.5e-3);
+    EXPECT_LE(worst(
+                  chip::Function::tanh, [](double x) { return std::tanh(x); }, -60000, 60000),
+              1.75e-3);
+    // Published: 8.6e-4. Our knots are the function's values in fp16, which costs half a unit more;
+    // the chip's are not known.
+    EXPECT_LE(worst(
+                  chip::Function::erf, [](double x) { return std::erf(x); }, -60000, 60000),
+              1.3e-3);
+    EXPECT_LE(worst(
+                  chip::Function::exp, [](double x) { return std::exp(x); }, -20, 0),
+              1e-3);
 }
 
 // E-rows of the collected probes (M1; taken over for the M4).
@@ -153,19 +212,26 @@ TEST(Elementwise, SpecialValuesAsMeasured) {
     const chip::Rules rules;
     const fp16 nan{0x7E00}, infinity{0x7C00}, zero{0}, minus_zero{0x8000}, one{0x3C00};
     const Numerics numerics;
-    EXPECT_EQ(chip::add(nan, zero, rules).bits, infinity.bits);                       // E01
-    EXPECT_EQ(chip::relu(nan, rules).bits, infinity.bits);                            // E02
-    EXPECT_EQ(chip::evaluate(chip::Function::sigmoid, nan, numerics).bits, one.bits); // E03
-    EXPECT_EQ(chip::sub(infinity, infinity, rules).bits, 0);                          // E04
+    EXPECT_EQ(chip::add(nan, zero, rules).bits, infinity.bits);                        // E01
+    EXPECT_EQ(chip::relu(nan, rules).bits, infinity.bits);                             // E02
+    EXPECT_EQ(chip::evaluate(chip::Function::sigmoid, nan, numerics).bits, one.bits);  // E03
+    EXPECT_EQ(chip::sub(infinity, infinity, rules).bits, 0);                           // E04
     EXPECT_EQ(chip::mul(zero, infinity, rules).bits, 0);
     EXPECT_EQ(chip::evaluate(chip::Function::sqrt, fp16{0xBC00}, numerics).bits, 0);
-    EXPECT_EQ(chip::real_div(one, minus_zero, rules).bits, infinity.bits);            // E05
-    EXPECT_EQ(chip::add(minus_zero, zero, rules).bits, 0);                            // E06
+    EXPECT_EQ(chip::real_div(one, minus_zero, rules).bits, infinity.bits);                // E05
+    EXPECT_EQ(chip::add(minus_zero, zero, rules).bits, 0);                                // E06
     EXPECT_EQ(to_float(chip::evaluate(chip::Function::log, zero, numerics)), -45440.0F);  // E07
-    EXPECT_EQ(chip::add(fp16{1}, zero, rules).bits, 1);                               // E08
-    EXPECT_EQ(chip::evaluate(chip::Function::exp, pome::to_fp16(11.09375, Rounding::nearest_even), numerics).bits, infinity.bits);  // E09
-    EXPECT_LT(chip::evaluate(chip::Function::exp, pome::to_fp16(11.0859375, Rounding::nearest_even), numerics).bits, infinity.bits);
-    for (const auto& [in, out] : {std::pair{1024.0, 1025.0F}, {1025.0, 1026.0F}, {-2047.0, -2048.0F}}) {  // E14
+    EXPECT_EQ(chip::add(fp16{1}, zero, rules).bits, 1);                                   // E08
+    EXPECT_EQ(chip::evaluate(chip::Function::exp, pome::to_fp16(11.09375, Rounding::nearest_even),
+                             numerics)
+                  .bits,
+              infinity.bits);  // E09
+    EXPECT_LT(chip::evaluate(chip::Function::exp, pome::to_fp16(11.0859375, Rounding::nearest_even),
+                             numerics)
+                  .bits,
+              infinity.bits);
+    for (const auto& [in, out] :
+         {std::pair{1024.0, 1025.0F}, {1025.0, 1026.0F}, {-2047.0, -2048.0F}}) {  // E14
         EXPECT_EQ(to_float(chip::round(pome::to_fp16(in, Rounding::nearest_even), rules)), out);
     }
 }
@@ -174,18 +240,29 @@ TEST(Layout, PermutesAsIndicesSay) {
     Random random(5);
     const std::vector<std::int64_t> sizes{2, 3, 40, 35};
     std::vector<fp16> x(2 * 3 * 40 * 35), y(x.size());
-    for (auto& value : x) { value = any_bits(random); }
-    for (const std::vector<int>& perm : {std::vector<int>{0, 1, 3, 2}, {3, 2, 1, 0}, {1, 0, 2, 3}, {2, 0, 3, 1}}) {
+    for (auto& value : x) {
+        value = any_bits(random);
+    }
+    for (const std::vector<int>& perm :
+         {std::vector<int>{0, 1, 3, 2}, {3, 2, 1, 0}, {1, 0, 2, 3}, {2, 0, 3, 1}}) {
         permute(x.data(), y.data(), sizes, perm);
         std::vector<std::int64_t> index(4);
         std::size_t at = 0;
         for (index[0] = 0; index[0] < sizes[static_cast<std::size_t>(perm[0])]; ++index[0]) {
             for (index[1] = 0; index[1] < sizes[static_cast<std::size_t>(perm[1])]; ++index[1]) {
-                for (index[2] = 0; index[2] < sizes[static_cast<std::size_t>(perm[2])]; ++index[2]) {
-                    for (index[3] = 0; index[3] < sizes[static_cast<std::size_t>(perm[3])]; ++index[3]) {
+                for (index[2] = 0; index[2] < sizes[static_cast<std::size_t>(perm[2])];
+                     ++index[2]) {
+                    for (index[3] = 0; index[3] < sizes[static_cast<std::size_t>(perm[3])];
+                         ++index[3]) {
                         std::int64_t source[4];
-                        for (std::size_t i = 0; i < 4; ++i) { source[perm[i]] = index[i]; }
-                        ASSERT_EQ(y[at++].bits, x[static_cast<std::size_t>(((source[0] * 3 + source[1]) * 40 + source[2]) * 35 + source[3])].bits);
+                        for (std::size_t i = 0; i < 4; ++i) {
+                            source[perm[i]] = index[i];
+                        }
+                        ASSERT_EQ(
+                            y[at++].bits,
+                            x[static_cast<std::size_t>(
+                                  ((source[0] * 3 + source[1]) * 40 + source[2]) * 35 + source[3])]
+                                .bits);
                     }
                 }
             }

@@ -6,7 +6,8 @@
 #include "mil/text.h"
 #include "mil/verifier.h"
 
-/// Any bytes: read or refused; what reads is written and read again to an equal program, and verified or refused.
+/// Any bytes: read or refused; what reads is written and read again to an equal program, and
+/// verified or refused.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace pome;
     mil::Program program;
@@ -16,9 +17,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     }
     try {
-        if (!(mil::read(mil::write(program)) == program)) { std::abort(); }
+        if (!(mil::read(mil::write(program)) == program)) {
+            std::abort();
+        }
     } catch (const Error& error) {
-        if (error.code() != Code::unsupported) { std::abort(); }
+        if (error.code() != Code::unsupported) {
+            std::abort();
+        }
     }
     try {
         mil::verify(program);

@@ -7,16 +7,20 @@ namespace {
 
 class EmulatorExecutable final : public Executable {
   public:
-    EmulatorExecutable(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
-                       Tables& tables, ThreadPool& pool)
+    EmulatorExecutable(const mil::Package& package, const mil::Function& function,
+                       const Numerics& numerics, Tables& tables, ThreadPool& pool)
         : Executable(function.parameters, output_types(function)),
           plan_(package, function, numerics, tables),
           pool_(pool) {}
 
-    Arithmetic arithmetic() const override { return {statistics_.saturated, statistics_.slow_blocks}; }
+    Arithmetic arithmetic() const override {
+        return {statistics_.saturated, statistics_.slow_blocks};
+    }
 
   private:
-    void run(const Bindings& bindings) override { plan_.evaluate(bindings, pool_, scratch_, statistics_); }
+    void run(const Bindings& bindings) override {
+        plan_.evaluate(bindings, pool_, scratch_, statistics_);
+    }
 
     Plan plan_;
     ThreadPool& pool_;
@@ -28,16 +32,21 @@ class Emulator final : public Device {
   public:
     Emulator(const Profile& profile, const Options& options, ThreadPool& pool)
         : profile_(profile), mode_(options.mode), pool_(pool) {
-        if (mode_ == Mode::fast) { profile_.numerics = fast_numerics(); }
-        if (options.numerics) { profile_.numerics = *options.numerics; }
+        if (mode_ == Mode::fast) {
+            profile_.numerics = fast_numerics();
+        }
+        if (options.numerics) {
+            profile_.numerics = *options.numerics;
+        }
     }
     std::string name() const override { return "emulator:" + profile_.chip; }
     const Profile& profile() const override { return profile_; }
 
   private:
-    std::unique_ptr<Executable> build(const mil::Package& package, std::string_view function) override {
-        return std::make_unique<EmulatorExecutable>(package, *package.program.find_function(function),
-                                                    profile_.numerics, tables_, pool_);
+    std::unique_ptr<Executable> build(const mil::Package& package,
+                                      std::string_view function) override {
+        return std::make_unique<EmulatorExecutable>(
+            package, *package.program.find_function(function), profile_.numerics, tables_, pool_);
     }
 
     Profile profile_;
@@ -48,7 +57,8 @@ class Emulator final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options, ThreadPool& pool) {
+std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options,
+                                      ThreadPool& pool) {
     return std::make_unique<Emulator>(find_profile(chip), options, pool);
 }
 
@@ -67,7 +77,9 @@ Numerics fast_numerics() {
 
 std::vector<std::string_view> supported_ops() {
     std::vector<std::string_view> ops{"const"};
-    for (const auto& [op, maker] : makers()) { ops.push_back(op); }
+    for (const auto& [op, maker] : makers()) {
+        ops.push_back(op);
+    }
     return ops;
 }
 

@@ -21,9 +21,11 @@ struct Options {
     std::optional<Numerics> numerics;
 };
 
-/// The device "emulator:CHIP". The pool must outlive it and everything it compiles; loops run on it, so two
-/// executables of one pool must not evaluate at the same time. Throws Error{invalid_argument} for an unknown chip.
-std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options, ThreadPool& pool);
+/// The device "emulator:CHIP". The pool must outlive it and everything it compiles; loops run on
+/// it, so two executables of one pool must not evaluate at the same time. Throws
+/// Error{invalid_argument} for an unknown chip.
+std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options,
+                                      ThreadPool& pool);
 
 /// The numerics of Mode::fast.
 Numerics fast_numerics();

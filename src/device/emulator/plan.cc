@@ -23,7 +23,8 @@ std::vector<fp16> halves(const mil::Literal& literal, const mil::WeightFiles& we
     if (literal.type.dtype == DType::fp32) {
         std::vector<float> floats(result.size());
         std::memcpy(floats.data(), bytes.data(), floats.size() * sizeof(float));
-        kernels::to_fp16(floats.data(), result.data(), static_cast<std::int64_t>(floats.size()), Rounding::nearest_even);
+        kernels::to_fp16(floats.data(), result.data(), static_cast<std::int64_t>(floats.size()),
+                         Rounding::nearest_even);
         return result;
     }
     mil::Literal plain{literal.type, bytes};
@@ -39,10 +40,13 @@ void Plan::refuse(const mil::Operation& operation, const std::string& reason) {
     fail(Code::compile_failed, here, "{}: {} {}", operation.op, reason, mil::where(operation));
 }
 
-Plan::Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, Tables& tables)
+Plan::Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
+           Tables& tables)
     : package_(&package), numerics_(numerics), tables_(tables) {
     add_inputs(function);
-    for (const auto& operation : function.operations) { add_operation(operation); }
+    for (const auto& operation : function.operations) {
+        add_operation(operation);
+    }
     add_outputs(function);
     lay_out();
     // Only needed while planning; the literals they point to belong to the caller.
@@ -69,7 +73,8 @@ void Plan::add_inputs(const mil::Function& function) {
         } else if (parameter.type.dtype == DType::fp32) {
             loads_.push_back({parameter.name, slot});
         } else {
-            fail(Code::compile_failed, here, "input '{}' is {}: the emulator takes fp16 and fp32 inputs; cast outside",
+            fail(Code::compile_failed, here,
+                 "input '{}' is {}: the emulator takes fp16 and fp32 inputs; cast outside",
                  parameter.name, parameter.type.text());
         }
     }
@@ -85,7 +90,8 @@ void Plan::add_operation(const mil::Operation& operation) {
         return;
     }
     if (schema == nullptr || maker == makers().end()) {
-        refuse(operation, "the emulator does not know this op; `pome devices --verbose` lists those it knows");
+        refuse(operation,
+               "the emulator does not know this op; `pome devices --verbose` lists those it knows");
     }
     const mil::Arguments arguments(
         operation, *schema,
@@ -95,12 +101,16 @@ void Plan::add_operation(const mil::Operation& operation) {
         },
         &package_->weights);
     maker->second(*this, operation, arguments);
-    for (const auto& result : operation.results) { known_[result.name] = {result.type}; }
+    for (const auto& result : operation.results) {
+        known_[result.name] = {result.type};
+    }
 }
 
 int Plan::constant_slot(const mil::Literal& literal) {
     const auto found = constant_slots_.find(&literal);
-    if (found != constant_slots_.end()) { return found->second; }
+    if (found != constant_slots_.end()) {
+        return found->second;
+    }
     const int slot = make_slot(literal.type.shape.elements());
     slots_[static_cast<std::size_t>(slot)].kind = Kind::constant;
     slots_[static_cast<std::size_t>(slot)].constant = halves(literal, package_->weights);
@@ -108,20 +118,24 @@ int Plan::constant_slot(const mil::Literal& literal) {
     return slot;
 }
 
-Place Plan::place_of(const mil::Operand& operand, const mil::Type& type, const mil::Operation& operation) {
+Place Plan::place_of(const mil::Operand& operand, const mil::Type& type,
+                     const mil::Operation& operation) {
     if (const auto* literal = std::get_if<mil::Literal>(&operand)) {
         const int slot = constant_slot(*literal);
         touched_.push_back(slot);
         return {slot, type.shape};
     }
     const auto& name = std::get<std::string>(operand);
-    if (const auto known = known_.find(name); known != known_.end() && known->second.constant != nullptr) {
+    if (const auto known = known_.find(name);
+        known != known_.end() && known->second.constant != nullptr) {
         const int slot = constant_slot(*known->second.constant);
         touched_.push_back(slot);
         return {slot, type.shape};
     }
     const auto found = places_.find(name);
-    if (found == places_.end()) { refuse(operation, "'" + name + "' is not a value that the engine computes"); }
+    if (found == places_.end()) {
+        refuse(operation, "'" + name + "' is not a value that the engine computes");
+    }
     touched_.push_back(found->second.slot);
     return found->second;
 }
@@ -146,7 +160,8 @@ std::vector<Place> Plan::operands(const mil::Arguments& arguments, std::string_v
 
 Place Plan::result(const mil::Operation& operation, std::size_t index) {
     const auto& result = operation.results[index];
-    if (result.type.dtype != DType::fp16 && result.type.dtype != DType::fp32 && result.type.dtype != DType::boolean) {
+    if (result.type.dtype != DType::fp16 && result.type.dtype != DType::fp32 &&
+        result.type.dtype != DType::boolean) {
         refuse(operation, "a result of " + result.type.text() + " does not live on the engine");
     }
     const Place place{make_slot(result.type.shape.elements()), result.type.shape};
@@ -170,25 +185,30 @@ void Plan::add_outputs(const mil::Function& function) {
     for (const auto& output : output_types(function)) {
         const auto found = places_.find(output.name);
         if (found == places_.end()) {
-            fail(Code::compile_failed, here, "output '{}' is a constant; compute it on the host", output.name);
+            fail(Code::compile_failed, here, "output '{}' is a constant; compute it on the host",
+                 output.name);
         }
         Slot& slot = slots_[static_cast<std::size_t>(found->second.slot)];
-        const bool loaded = std::any_of(loads_.begin(), loads_.end(),
-                                        [&](const Transfer& load) { return load.slot == found->second.slot; });
+        const bool loaded = std::any_of(loads_.begin(), loads_.end(), [&](const Transfer& load) {
+            return load.slot == found->second.slot;
+        });
         if (output.type.dtype == DType::fp16 && slot.kind == Kind::arena && !loaded) {
             slot.kind = Kind::output;
             slot.boundary = output.name;
         } else if (output.type.dtype == DType::fp16 || output.type.dtype == DType::fp32) {
             stores_.push_back({output.name, found->second.slot});
         } else {
-            fail(Code::compile_failed, here, "output '{}' is {}: the emulator gives fp16 and fp32 outputs", output.name,
+            fail(Code::compile_failed, here,
+                 "output '{}' is {}: the emulator gives fp16 and fp32 outputs", output.name,
                  output.type.text());
         }
     }
 }
 
 void Plan::lay_out() {
-    for (auto& slot : slots_) { slot.first = steps_.size(); }
+    for (auto& slot : slots_) {
+        slot.first = steps_.size();
+    }
     for (std::size_t step = 0; step < steps_.size(); ++step) {
         for (const int touched : steps_[step].touched) {
             Slot& slot = slots_[static_cast<std::size_t>(touched)];
@@ -196,32 +216,48 @@ void Plan::lay_out() {
             slot.last = std::max(slot.last, step);
         }
     }
-    for (const auto& load : loads_) { slots_[static_cast<std::size_t>(load.slot)].first = 0; }
-    for (const auto& store : stores_) { slots_[static_cast<std::size_t>(store.slot)].last = steps_.size(); }
-    // First fit in the order of first use: a slot may lie where those that live at the same time do not.
+    for (const auto& load : loads_) {
+        slots_[static_cast<std::size_t>(load.slot)].first = 0;
+    }
+    for (const auto& store : stores_) {
+        slots_[static_cast<std::size_t>(store.slot)].last = steps_.size();
+    }
+    // First fit in the order of first use: a slot may lie where those that live at the same time do
+    // not.
     std::vector<std::size_t> order;
     for (std::size_t i = 0; i < slots_.size(); ++i) {
-        if (slots_[i].kind == Kind::arena) { order.push_back(i); }
+        if (slots_[i].kind == Kind::arena) {
+            order.push_back(i);
+        }
     }
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return slots_[a].first < slots_[b].first; });
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        return slots_[a].first < slots_[b].first;
+    });
     std::size_t end = 0;
     std::vector<std::size_t> placed;
     for (const std::size_t index : order) {
         Slot& slot = slots_[index];
-        const auto size = (static_cast<std::size_t>(slot.elements) + alignment - 1) / alignment * alignment;
+        const auto size =
+            (static_cast<std::size_t>(slot.elements) + alignment - 1) / alignment * alignment;
         std::size_t offset = 0;
         for (const std::size_t other : placed) {  // sorted by offset
             const Slot& taken = slots_[other];
-            const auto taken_size = (static_cast<std::size_t>(taken.elements) + alignment - 1) / alignment * alignment;
-            if (taken.last < slot.first || slot.last < taken.first) { continue; }
-            if (offset + size <= taken.offset) { break; }
+            const auto taken_size =
+                (static_cast<std::size_t>(taken.elements) + alignment - 1) / alignment * alignment;
+            if (taken.last < slot.first || slot.last < taken.first) {
+                continue;
+            }
+            if (offset + size <= taken.offset) {
+                break;
+            }
             offset = std::max(offset, taken.offset + taken_size);
         }
         slot.offset = offset;
         end = std::max(end, offset + size);
         placed.insert(std::upper_bound(placed.begin(), placed.end(), index,
-                                       [&](std::size_t a, std::size_t b) { return slots_[a].offset < slots_[b].offset; }),
+                                       [&](std::size_t a, std::size_t b) {
+                                           return slots_[a].offset < slots_[b].offset;
+                                       }),
                       index);
     }
     arena_.resize(end);
@@ -233,13 +269,20 @@ void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulS
     for (std::size_t i = 0; i < slots_.size(); ++i) {
         Slot& slot = slots_[i];
         switch (slot.kind) {
-        case Kind::arena: run.slots[i] = arena_.data() + slot.offset; break;
-        case Kind::constant: run.slots[i] = slot.constant.data(); break;
-        // Steps never write to inputs; one pointer type for all slots keeps them simple.
-        case Kind::input:
-            run.slots[i] = const_cast<fp16*>(bindings.inputs.find(slot.boundary)->second->halves());
-            break;
-        case Kind::output: run.slots[i] = bindings.outputs.find(slot.boundary)->second->halves(); break;
+            case Kind::arena:
+                run.slots[i] = arena_.data() + slot.offset;
+                break;
+            case Kind::constant:
+                run.slots[i] = slot.constant.data();
+                break;
+            // Steps never write to inputs; one pointer type for all slots keeps them simple.
+            case Kind::input:
+                run.slots[i] =
+                    const_cast<fp16*>(bindings.inputs.find(slot.boundary)->second->halves());
+                break;
+            case Kind::output:
+                run.slots[i] = bindings.outputs.find(slot.boundary)->second->halves();
+                break;
         }
     }
     for (const auto& load : loads_) {
@@ -247,10 +290,13 @@ void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulS
         fp16* target = run.slots[static_cast<std::size_t>(load.slot)];
         pool.for_ranges(slots_[static_cast<std::size_t>(load.slot)].elements, conversion_grain,
                         [&](std::int64_t begin, std::int64_t end, int) {
-                            kernels::to_fp16(source + begin, target + begin, end - begin, numerics_.elementwise.output);
+                            kernels::to_fp16(source + begin, target + begin, end - begin,
+                                             numerics_.elementwise.output);
                         });
     }
-    for (const auto& scheduled : steps_) { scheduled.step->run(run); }
+    for (const auto& scheduled : steps_) {
+        scheduled.step->run(run);
+    }
     for (const auto& store : stores_) {
         Surface& surface = *bindings.outputs.find(store.name)->second;
         const fp16* source = run.slots[static_cast<std::size_t>(store.slot)];
@@ -265,7 +311,8 @@ void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulS
 const std::map<std::string_view, Maker>& makers() {
     static const std::map<std::string_view, Maker> table = [] {
         std::map<std::string_view, Maker> all;
-        for (const auto& family : {product_makers(), elementwise_makers(), reduction_makers(), layout_makers()}) {
+        for (const auto& family :
+             {product_makers(), elementwise_makers(), reduction_makers(), layout_makers()}) {
             all.insert(family.begin(), family.end());
         }
         return all;

@@ -24,7 +24,7 @@ struct Tables {
 
 /// What an evaluation works with.
 struct Run {
-    std::vector<fp16*> slots;          ///< where each slot lies in this evaluation
+    std::vector<fp16*> slots;  ///< where each slot lies in this evaluation
     const Numerics& numerics;
     ThreadPool& pool;
     kernels::MatmulScratch& matmul_scratch;
@@ -38,7 +38,8 @@ class Step {
     virtual void run(Run& run) const = 0;
 };
 
-/// A value's place. Values that are the same elements in the same order (reshape, cast) share a slot.
+/// A value's place. Values that are the same elements in the same order (reshape, cast) share a
+/// slot.
 struct Place {
     int slot = -1;
     Shape shape;
@@ -48,7 +49,8 @@ struct Place {
 class Plan {
   public:
     /// Throws Error{compile_failed} naming the operation that the emulator cannot evaluate.
-    Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics, Tables& tables);
+    Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
+         Tables& tables);
 
     // For the makers of steps (one family of ops a file).
     const Numerics& numerics() const { return numerics_; }
@@ -60,16 +62,22 @@ class Plan {
     Place result(const mil::Operation& operation, std::size_t index = 0);
     /// Memory that only this operation's steps use.
     int scratch(std::int64_t elements);
-    /// The next added step reads or writes this slot (operand, result and scratch say so by themselves).
+    /// The next added step reads or writes this slot (operand, result and scratch say so by
+    /// themselves).
     void touch(int slot) { touched_.push_back(slot); }
     /// The result is `source` under another shape.
     void alias(const mil::Operation& operation, const Place& source);
-    void add(std::unique_ptr<Step> step) { steps_.push_back({std::move(step), std::move(touched_)}); touched_.clear(); }
+    void add(std::unique_ptr<Step> step) {
+        steps_.push_back({std::move(step), std::move(touched_)});
+        touched_.clear();
+    }
     /// The table of a unary function, made by `make` if the device does not have it yet.
     template <typename Function>
     std::shared_ptr<const kernels::UnaryTable> table(const std::string& key, Function make) {
         auto& slot = tables_.unary[key];
-        if (!slot) { slot = std::make_shared<kernels::UnaryTable>(make); }
+        if (!slot) {
+            slot = std::make_shared<kernels::UnaryTable>(make);
+        }
         return slot;
     }
     /// The functions inside softmax.
@@ -87,10 +95,10 @@ class Plan {
     struct Slot {
         std::int64_t elements = 0;
         Kind kind = Kind::arena;
-        std::string boundary;            ///< name of the input or output
-        std::size_t offset = 0;          ///< in the arena
+        std::string boundary;    ///< name of the input or output
+        std::size_t offset = 0;  ///< in the arena
         std::vector<fp16> constant;
-        std::size_t first = 0, last = 0; ///< steps that touch it
+        std::size_t first = 0, last = 0;  ///< steps that touch it
     };
     struct Scheduled {
         std::unique_ptr<Step> step;
@@ -104,7 +112,8 @@ class Plan {
 
     int make_slot(std::int64_t elements);
     int constant_slot(const mil::Literal& literal);
-    Place place_of(const mil::Operand& operand, const mil::Type& type, const mil::Operation& operation);
+    Place place_of(const mil::Operand& operand, const mil::Type& type,
+                   const mil::Operation& operation);
     void add_inputs(const mil::Function& function);
     void add_operation(const mil::Operation& operation);
     void add_outputs(const mil::Function& function);
@@ -125,7 +134,8 @@ class Plan {
 };
 
 /// Makes the steps of one operation.
-using Maker = void (*)(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments);
+using Maker = void (*)(Plan& plan, const mil::Operation& operation,
+                       const mil::Arguments& arguments);
 
 /// The makers, by op name: one table from all families (steps_*.cc).
 const std::map<std::string_view, Maker>& makers();

@@ -14,8 +14,8 @@ namespace chip = reference::chip;
 
 constexpr std::int64_t grain = 16384;  // elements a thread takes at least
 
-/// Two operands, NumPy broadcasting: the innermost axes along which each operand is either whole or one element are
-/// one run; the axes before them are walked.
+/// Two operands, NumPy broadcasting: the innermost axes along which each operand is either whole or
+/// one element are one run; the axes before them are walked.
 class BinaryStep final : public Step {
   public:
     BinaryStep(kernels::Binary op, const Place& x, const Place& y, const Place& result)
@@ -25,14 +25,21 @@ class BinaryStep final : public Step {
         int axis = rank;
         while (axis > 0) {
             const auto size = static_cast<std::size_t>(axis - 1);
-            if (result.shape[axis - 1] != 1 && !extends(x_strides[size], x_scalar_, x_known_)) { break; }
-            if (result.shape[axis - 1] != 1 && !extends(y_strides[size], y_scalar_, y_known_)) { break; }
+            if (result.shape[axis - 1] != 1 && !extends(x_strides[size], x_scalar_, x_known_)) {
+                break;
+            }
+            if (result.shape[axis - 1] != 1 && !extends(y_strides[size], y_scalar_, y_known_)) {
+                break;
+            }
             run_ *= result.shape[axis - 1];
-            if (result.shape[axis - 1] != 1) { x_known_ = y_known_ = true; }
+            if (result.shape[axis - 1] != 1) {
+                x_known_ = y_known_ = true;
+            }
             --axis;
         }
         for (int i = 0; i < axis; ++i) {
-            outer_.push_back({result.shape[i], x_strides[static_cast<std::size_t>(i)], y_strides[static_cast<std::size_t>(i)]});
+            outer_.push_back({result.shape[i], x_strides[static_cast<std::size_t>(i)],
+                              y_strides[static_cast<std::size_t>(i)]});
             rows_ *= result.shape[i];
         }
     }
@@ -44,23 +51,27 @@ class BinaryStep final : public Step {
         const auto& rules = run.numerics.elementwise;
         if (rows_ == 1) {
             run.pool.for_ranges(run_, grain, [&](std::int64_t begin, std::int64_t end, int) {
-                kernels::binary(op_, x_scalar_ ? x : x + begin, x_scalar_, y_scalar_ ? y : y + begin, y_scalar_,
-                                out + begin, end - begin, rules);
+                kernels::binary(op_, x_scalar_ ? x : x + begin, x_scalar_,
+                                y_scalar_ ? y : y + begin, y_scalar_, out + begin, end - begin,
+                                rules);
             });
             return;
         }
-        run.pool.for_ranges(rows_, std::max<std::int64_t>(1, grain / run_), [&](std::int64_t begin, std::int64_t end, int) {
-            for (std::int64_t row = begin; row < end; ++row) {
-                std::int64_t rest = row, x_at = 0, y_at = 0;
-                for (auto axis = outer_.rbegin(); axis != outer_.rend(); ++axis) {
-                    const std::int64_t index = rest % axis->size;
-                    rest /= axis->size;
-                    x_at += index * axis->x_stride;
-                    y_at += index * axis->y_stride;
-                }
-                kernels::binary(op_, x + x_at, x_scalar_, y + y_at, y_scalar_, out + row * run_, run_, rules);
-            }
-        });
+        run.pool.for_ranges(rows_, std::max<std::int64_t>(1, grain / run_),
+                            [&](std::int64_t begin, std::int64_t end, int) {
+                                for (std::int64_t row = begin; row < end; ++row) {
+                                    std::int64_t rest = row, x_at = 0, y_at = 0;
+                                    for (auto axis = outer_.rbegin(); axis != outer_.rend();
+                                         ++axis) {
+                                        const std::int64_t index = rest % axis->size;
+                                        rest /= axis->size;
+                                        x_at += index * axis->x_stride;
+                                        y_at += index * axis->y_stride;
+                                    }
+                                    kernels::binary(op_, x + x_at, x_scalar_, y + y_at, y_scalar_,
+                                                    out + row * run_, run_, rules);
+                                }
+                            });
     }
 
   private:
@@ -73,12 +84,16 @@ class BinaryStep final : public Step {
         std::vector<std::int64_t> result(static_cast<std::size_t>(rank), 0);
         const auto own = shape.strides();
         for (int axis = 0; axis < shape.rank(); ++axis) {
-            if (shape[axis] != 1) { result[static_cast<std::size_t>(rank - shape.rank() + axis)] = own[static_cast<std::size_t>(axis)]; }
+            if (shape[axis] != 1) {
+                result[static_cast<std::size_t>(rank - shape.rank() + axis)] =
+                    own[static_cast<std::size_t>(axis)];
+            }
         }
         return result;
     }
 
-    /// Whether an axis with this stride may join the run: all of the run whole, or all of it one element.
+    /// Whether an axis with this stride may join the run: all of the run whole, or all of it one
+    /// element.
     static bool extends(std::int64_t stride, bool& scalar, bool known) {
         if (!known) {
             scalar = stride == 0;
@@ -97,7 +112,10 @@ class BinaryStep final : public Step {
 class UnaryStep final : public Step {
   public:
     UnaryStep(std::shared_ptr<const kernels::UnaryTable> table, const Place& x, const Place& result)
-        : table_(std::move(table)), x_(x.slot), result_(result.slot), elements_(result.shape.elements()) {}
+        : table_(std::move(table)),
+          x_(x.slot),
+          result_(result.slot),
+          elements_(result.shape.elements()) {}
 
     void run(Run& run) const override {
         const fp16* x = run.slots[static_cast<std::size_t>(x_)];
@@ -120,8 +138,8 @@ void make_binary(Plan& plan, const mil::Operation& operation, const mil::Argumen
 }
 
 template <typename Function>
-void add_unary(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments, const std::string& key,
-               Function function) {
+void add_unary(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments,
+               const std::string& key, Function function) {
     const Place x = plan.operand(arguments, "x");
     const auto table = plan.table(key, function);
     plan.add(std::make_unique<UnaryStep>(table, x, plan.result(operation)));
@@ -136,13 +154,15 @@ void make_table(Plan& plan, const mil::Operation& operation, const mil::Argument
 
 /// Ops with an epsilon inside: f(x + epsilon), the sum rounded like an op of its own.
 template <chip::Function function>
-void make_table_with_epsilon(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
+void make_table_with_epsilon(Plan& plan, const mil::Operation& operation,
+                             const mil::Arguments& arguments) {
     const Numerics& numerics = plan.numerics();
     const fp16 epsilon = to_fp16(arguments.number("epsilon"), Rounding::nearest_even);
-    add_unary(plan, operation, arguments, operation.op + " " + std::to_string(epsilon.bits), [&](fp16 x) {
-        const fp16 shifted = is_zero(epsilon) ? x : chip::add(x, epsilon, numerics.elementwise);
-        return chip::evaluate(function, shifted, numerics);
-    });
+    add_unary(
+        plan, operation, arguments, operation.op + " " + std::to_string(epsilon.bits), [&](fp16 x) {
+            const fp16 shifted = is_zero(epsilon) ? x : chip::add(x, epsilon, numerics.elementwise);
+            return chip::evaluate(function, shifted, numerics);
+        });
 }
 
 using Elementwise = fp16 (*)(fp16, const Numerics::Elementwise&);
@@ -157,7 +177,8 @@ void make_clip(Plan& plan, const mil::Operation& operation, const mil::Arguments
     const auto& rules = plan.numerics().elementwise;
     const fp16 low = to_fp16(arguments.number("alpha"), Rounding::nearest_even);
     const fp16 high = to_fp16(arguments.number("beta"), Rounding::nearest_even);
-    add_unary(plan, operation, arguments, "clip " + std::to_string(low.bits) + " " + std::to_string(high.bits),
+    add_unary(plan, operation, arguments,
+              "clip " + std::to_string(low.bits) + " " + std::to_string(high.bits),
               [&](fp16 x) { return chip::minimum(chip::maximum(x, low, rules), high, rules); });
 }
 
@@ -184,8 +205,8 @@ void make_pow(Plan& plan, const mil::Operation& operation, const mil::Arguments&
 }  // namespace
 
 Makers elementwise_makers() {
-    using kernels::Binary;
     using chip::Function;
+    using kernels::Binary;
     return {{"add", make_binary<Binary::add>},
             {"sub", make_binary<Binary::sub>},
             {"mul", make_binary<Binary::mul>},

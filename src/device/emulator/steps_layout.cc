@@ -12,10 +12,13 @@ namespace {
 class CopyStep final : public Step {
   public:
     struct Box {
-        std::int64_t from = 0, to = 0;                    // element offsets
+        std::int64_t from = 0, to = 0;  // element offsets
         std::vector<std::int64_t> sizes, from_strides, to_strides;
     };
-    CopyStep(int source, int target, Box box) : source_(source), target_(target), box_(std::move(box)) { merge(); }
+    CopyStep(int source, int target, Box box)
+        : source_(source), target_(target), box_(std::move(box)) {
+        merge();
+    }
 
     void run(Run& run) const override {
         const fp16* from = run.slots[static_cast<std::size_t>(source_)] + box_.from;
@@ -27,10 +30,15 @@ class CopyStep final : public Step {
     /// Joins neighbouring axes that lie densely in both tensors, so that runs are long.
     void merge() {
         for (std::size_t axis = box_.sizes.size(); axis-- > 1;) {
-            const bool joined = box_.from_strides[axis - 1] == box_.from_strides[axis] * box_.sizes[axis] &&
-                                box_.to_strides[axis - 1] == box_.to_strides[axis] * box_.sizes[axis];
-            if (!joined && box_.sizes[axis - 1] != 1) { continue; }
-            if (box_.sizes[axis - 1] != 1) { box_.sizes[axis] *= box_.sizes[axis - 1]; }
+            const bool joined =
+                box_.from_strides[axis - 1] == box_.from_strides[axis] * box_.sizes[axis] &&
+                box_.to_strides[axis - 1] == box_.to_strides[axis] * box_.sizes[axis];
+            if (!joined && box_.sizes[axis - 1] != 1) {
+                continue;
+            }
+            if (box_.sizes[axis - 1] != 1) {
+                box_.sizes[axis] *= box_.sizes[axis - 1];
+            }
             for (auto* list : {&box_.sizes, &box_.from_strides, &box_.to_strides}) {
                 list->erase(list->begin() + static_cast<std::ptrdiff_t>(axis) - 1);
             }
@@ -38,16 +46,21 @@ class CopyStep final : public Step {
     }
 
     void copy(const fp16* from, fp16* to, std::size_t axis) const {
-        const std::int64_t size = box_.sizes[axis], in = box_.from_strides[axis], out = box_.to_strides[axis];
+        const std::int64_t size = box_.sizes[axis], in = box_.from_strides[axis],
+                           out = box_.to_strides[axis];
         if (axis + 1 == box_.sizes.size()) {
             if (in == 1 && out == 1) {
                 std::memcpy(to, from, static_cast<std::size_t>(size) * sizeof(fp16));
             } else {
-                for (std::int64_t i = 0; i < size; ++i) { to[i * out] = from[i * in]; }
+                for (std::int64_t i = 0; i < size; ++i) {
+                    to[i * out] = from[i * in];
+                }
             }
             return;
         }
-        for (std::int64_t i = 0; i < size; ++i) { copy(from + i * in, to + i * out, axis + 1); }
+        for (std::int64_t i = 0; i < size; ++i) {
+            copy(from + i * in, to + i * out, axis + 1);
+        }
     }
 
     int source_, target_;
@@ -61,8 +74,8 @@ class PermuteStep final : public Step {
         : source_(source), target_(target), sizes_(std::move(sizes)), perm_(std::move(perm)) {}
 
     void run(Run& run) const override {
-        kernels::permute(run.slots[static_cast<std::size_t>(source_)], run.slots[static_cast<std::size_t>(target_)], sizes_,
-                         perm_);
+        kernels::permute(run.slots[static_cast<std::size_t>(source_)],
+                         run.slots[static_cast<std::size_t>(target_)], sizes_, perm_);
     }
 
   private:
@@ -71,7 +84,9 @@ class PermuteStep final : public Step {
     std::vector<int> perm_;
 };
 
-int axis_of(std::int64_t axis, int rank) { return static_cast<int>(axis < 0 ? axis + rank : axis); }
+int axis_of(std::int64_t axis, int rank) {
+    return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
 
 void make_alias(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
     plan.alias(operation, plan.operand(arguments, "x"));
@@ -80,9 +95,12 @@ void make_alias(Plan& plan, const mil::Operation& operation, const mil::Argument
 void make_cast(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
     const mil::Type& from = arguments.type("x");
     const mil::Type& to = operation.results[0].type;
-    const auto is_float = [](const mil::Type& type) { return type.dtype == DType::fp16 || type.dtype == DType::fp32; };
+    const auto is_float = [](const mil::Type& type) {
+        return type.dtype == DType::fp16 || type.dtype == DType::fp32;
+    };
     if (!is_float(from) || !is_float(to)) {
-        Plan::refuse(operation, "cast from " + from.text() + " to " + to.text() + " is not done on the engine");
+        Plan::refuse(operation, "cast from " + from.text() + " to " + to.text() +
+                                    " is not done on the engine");
     }
     plan.alias(operation, plan.operand(arguments, "x"));  // everything is fp16 inside the engine
 }
@@ -91,40 +109,49 @@ void make_transpose(Plan& plan, const mil::Operation& operation, const mil::Argu
     const Place x = plan.operand(arguments, "x");
     const Place result = plan.result(operation);
     std::vector<int> perm;
-    for (const std::int64_t axis : arguments.integers("perm")) { perm.push_back(axis_of(axis, x.shape.rank())); }
+    for (const std::int64_t axis : arguments.integers("perm")) {
+        perm.push_back(axis_of(axis, x.shape.rank()));
+    }
     plan.add(std::make_unique<PermuteStep>(x.slot, result.slot, x.shape.sizes(), std::move(perm)));
 }
 
-void add_box(Plan& plan, const Place& from, std::int64_t from_offset, const std::vector<std::int64_t>& from_strides,
-             const Place& to, std::int64_t to_offset, const std::vector<std::int64_t>& to_strides, const Shape& sizes) {
+void add_box(Plan& plan, const Place& from, std::int64_t from_offset,
+             const std::vector<std::int64_t>& from_strides, const Place& to, std::int64_t to_offset,
+             const std::vector<std::int64_t>& to_strides, const Shape& sizes) {
     CopyStep::Box box;
     box.from = from_offset, box.to = to_offset;
     box.sizes = sizes.sizes(), box.from_strides = from_strides, box.to_strides = to_strides;
-    if (box.sizes.empty()) { box.sizes = {1}, box.from_strides = {1}, box.to_strides = {1}; }
+    if (box.sizes.empty()) {
+        box.sizes = {1}, box.from_strides = {1}, box.to_strides = {1};
+    }
     plan.touch(from.slot);
     plan.touch(to.slot);
     plan.add(std::make_unique<CopyStep>(from.slot, to.slot, std::move(box)));
 }
 
-void make_slice_by_size(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
+void make_slice_by_size(Plan& plan, const mil::Operation& operation,
+                        const mil::Arguments& arguments) {
     const Place x = plan.operand(arguments, "x");
     const Place result = plan.result(operation);
     const auto begin = arguments.integers("begin");
     const auto strides = x.shape.strides();
-    const std::int64_t offset = std::inner_product(begin.begin(), begin.end(), strides.begin(), std::int64_t{0});
+    const std::int64_t offset =
+        std::inner_product(begin.begin(), begin.end(), strides.begin(), std::int64_t{0});
     add_box(plan, x, offset, strides, result, 0, result.shape.strides(), result.shape);
 }
 
 void make_concat(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    if (arguments.boolean("interleave")) { Plan::refuse(operation, "interleaved concat is not done on the engine"); }
+    if (arguments.boolean("interleave")) {
+        Plan::refuse(operation, "interleaved concat is not done on the engine");
+    }
     const auto values = plan.operands(arguments, "values");
     const Place result = plan.result(operation);
     const int axis = axis_of(arguments.integer("axis"), result.shape.rank());
     const auto strides = result.shape.strides();
     std::int64_t at = 0;
     for (const Place& value : values) {
-        add_box(plan, value, 0, value.shape.strides(), result, at * strides[static_cast<std::size_t>(axis)], strides,
-                value.shape);
+        add_box(plan, value, 0, value.shape.strides(), result,
+                at * strides[static_cast<std::size_t>(axis)], strides, value.shape);
         at += value.shape[axis];
     }
 }
@@ -136,7 +163,8 @@ void make_split(Plan& plan, const mil::Operation& operation, const mil::Argument
     std::int64_t at = 0;
     for (std::size_t i = 0; i < operation.results.size(); ++i) {
         const Place part = plan.result(operation, i);
-        add_box(plan, x, at * strides[static_cast<std::size_t>(axis)], strides, part, 0, part.shape.strides(), part.shape);
+        add_box(plan, x, at * strides[static_cast<std::size_t>(axis)], strides, part, 0,
+                part.shape.strides(), part.shape);
         at += part.shape[axis];
     }
 }
@@ -144,7 +172,8 @@ void make_split(Plan& plan, const mil::Operation& operation, const mil::Argument
 /// Zeros around x: the gradient of a slice.
 class FillStep final : public Step {
   public:
-    FillStep(int target, std::int64_t elements, fp16 value) : target_(target), elements_(elements), value_(value) {}
+    FillStep(int target, std::int64_t elements, fp16 value)
+        : target_(target), elements_(elements), value_(value) {}
     void run(Run& run) const override {
         std::fill_n(run.slots[static_cast<std::size_t>(target_)], elements_, value_);
     }
@@ -156,16 +185,21 @@ class FillStep final : public Step {
 };
 
 void make_pad(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    if (arguments.text("mode") != "constant") { Plan::refuse(operation, "only constant padding is emulated"); }
+    if (arguments.text("mode") != "constant") {
+        Plan::refuse(operation, "only constant padding is emulated");
+    }
     const Place x = plan.operand(arguments, "x");
     const Place result = plan.result(operation);
     const auto pad = arguments.integers("pad");
     const auto strides = result.shape.strides();
     const std::size_t first = strides.size() - pad.size() / 2;  // pad names the last axes
     std::int64_t offset = 0;
-    for (std::size_t i = 0; i < pad.size() / 2; ++i) { offset += pad[2 * i] * strides[first + i]; }
-    plan.add(std::make_unique<FillStep>(result.slot, result.shape.elements(),
-                                        to_fp16(arguments.number("constant_val"), Rounding::nearest_even)));
+    for (std::size_t i = 0; i < pad.size() / 2; ++i) {
+        offset += pad[2 * i] * strides[first + i];
+    }
+    plan.add(std::make_unique<FillStep>(
+        result.slot, result.shape.elements(),
+        to_fp16(arguments.number("constant_val"), Rounding::nearest_even)));
     add_box(plan, x, 0, x.shape.strides(), result, offset, strides, x.shape);
 }
 
@@ -192,10 +226,17 @@ void make_tile(Plan& plan, const mil::Operation& operation, const mil::Arguments
 }  // namespace
 
 Makers layout_makers() {
-    return {{"reshape", make_alias},     {"expand_dims", make_alias}, {"squeeze", make_alias},
-            {"identity", make_alias},    {"cast", make_cast},         {"transpose", make_transpose},
-            {"slice_by_size", make_slice_by_size}, {"concat", make_concat}, {"split", make_split},
-            {"pad", make_pad},           {"tile", make_tile}};
+    return {{"reshape", make_alias},
+            {"expand_dims", make_alias},
+            {"squeeze", make_alias},
+            {"identity", make_alias},
+            {"cast", make_cast},
+            {"transpose", make_transpose},
+            {"slice_by_size", make_slice_by_size},
+            {"concat", make_concat},
+            {"split", make_split},
+            {"pad", make_pad},
+            {"tile", make_tile}};
 }
 
 }  // namespace pome::device::emulator

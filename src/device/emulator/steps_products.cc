@@ -24,7 +24,8 @@ struct Offsets {
 /// y[m,n] = a[m,k] b[k,n] for every element of a batch; a, b and y are slots.
 class ProductStep final : public Step {
   public:
-    ProductStep(int a, int b, int y, kernels::MatmulJob form, std::vector<Offsets> batch, std::vector<float> bias = {})
+    ProductStep(int a, int b, int y, kernels::MatmulJob form, std::vector<Offsets> batch,
+                std::vector<float> bias = {})
         : a_(a), b_(b), y_(y), form_(form), batch_(std::move(batch)), bias_(std::move(bias)) {}
 
     void run(Run& run) const override {
@@ -48,27 +49,36 @@ class ProductStep final : public Step {
 /// A matrix [.., rows, columns] of a row-major tensor, transposed on request.
 kernels::Matrix matrix(const Shape& shape, bool transposed) {
     const std::int64_t rows = shape[-2], columns = shape[-1];
-    if (transposed) { return {nullptr, columns, rows, 1, columns}; }
+    if (transposed) {
+        return {nullptr, columns, rows, 1, columns};
+    }
     return {nullptr, rows, columns, columns, 1};
 }
 
 /// Element offsets of every matrix of a batch, broadcast to `result`'s leading axes.
 std::vector<std::int64_t> batch_offsets(const Shape& shape, const Shape& result) {
     const int leading = result.rank() - 2;
-    std::vector<std::int64_t> sizes(static_cast<std::size_t>(leading)), strides(static_cast<std::size_t>(leading), 0);
+    std::vector<std::int64_t> sizes(static_cast<std::size_t>(leading)),
+        strides(static_cast<std::size_t>(leading), 0);
     std::int64_t stride = shape[-1] * shape[-2];
     for (int axis = leading - 1; axis >= 0; --axis) {
         const int own = axis - (result.rank() - shape.rank());
         sizes[static_cast<std::size_t>(axis)] = result[axis];
-        if (own < 0) { continue; }
-        if (shape[own] != 1) { strides[static_cast<std::size_t>(axis)] = stride; }
+        if (own < 0) {
+            continue;
+        }
+        if (shape[own] != 1) {
+            strides[static_cast<std::size_t>(axis)] = stride;
+        }
         stride *= shape[own];
     }
     std::vector<std::int64_t> offsets{0};
     for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
         std::vector<std::int64_t> next;
         for (const std::int64_t offset : offsets) {
-            for (std::int64_t i = 0; i < sizes[axis]; ++i) { next.push_back(offset + i * strides[axis]); }
+            for (std::int64_t i = 0; i < sizes[axis]; ++i) {
+                next.push_back(offset + i * strides[axis]);
+            }
         }
         offsets = std::move(next);
     }
@@ -77,8 +87,12 @@ std::vector<std::int64_t> batch_offsets(const Shape& shape, const Shape& result)
 
 void make_matmul(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
     const Place x = plan.operand(arguments, "x"), y = plan.operand(arguments, "y");
-    if (x.shape.rank() < 2 || y.shape.rank() < 2) { Plan::refuse(operation, "operands of rank below 2"); }
-    if (x.shape.rank() > 4) { Plan::refuse(operation, "batched products of rank 5 do not run on the engine"); }
+    if (x.shape.rank() < 2 || y.shape.rank() < 2) {
+        Plan::refuse(operation, "operands of rank below 2");
+    }
+    if (x.shape.rank() > 4) {
+        Plan::refuse(operation, "batched products of rank 5 do not run on the engine");
+    }
     const Place result = plan.result(operation);
     kernels::MatmulJob form{};
     form.a = matrix(x.shape, arguments.boolean("transpose_x"));
@@ -87,21 +101,28 @@ void make_matmul(Plan& plan, const mil::Operation& operation, const mil::Argumen
     const auto a = batch_offsets(x.shape, result.shape), b = batch_offsets(y.shape, result.shape);
     const auto out = batch_offsets(result.shape, result.shape);
     std::vector<Offsets> batch(out.size());
-    for (std::size_t i = 0; i < out.size(); ++i) { batch[i] = {a[i], b[i], out[i]}; }
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        batch[i] = {a[i], b[i], out[i]};
+    }
     plan.add(std::make_unique<ProductStep>(x.slot, y.slot, result.slot, form, std::move(batch)));
 }
 
-std::vector<float> bias_of(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    if (!arguments.has("bias")) { return {}; }
+std::vector<float> bias_of(Plan& plan, const mil::Operation& operation,
+                           const mil::Arguments& arguments) {
+    if (!arguments.has("bias")) {
+        return {};
+    }
     const mil::Literal* literal = arguments.constant("bias");
-    if (literal == nullptr) { Plan::refuse(operation, "bias must be a constant"); }
+    if (literal == nullptr) {
+        Plan::refuse(operation, "bias must be a constant");
+    }
     mil::Literal plain{literal->type, plan.weights().resolve(*literal)};
     const auto numbers = plain.numbers();
     return {numbers.begin(), numbers.end()};
 }
 
-/// y[.., N] = x[.., K] weight[N, K]^T + bias: the transposed product weight x^T would leave y transposed, so x's rows
-/// are the rows of the result, and the bias runs along them.
+/// y[.., N] = x[.., K] weight[N, K]^T + bias: the transposed product weight x^T would leave y
+/// transposed, so x's rows are the rows of the result, and the bias runs along them.
 void make_linear(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
     const Place x = plan.operand(arguments, "x"), weight = plan.operand(arguments, "weight");
     const auto bias = bias_of(plan, operation, arguments);
@@ -109,17 +130,19 @@ void make_linear(Plan& plan, const mil::Operation& operation, const mil::Argumen
         Plan::refuse(operation, "a bias along the last axis: add it in an op of its own");
     }
     const Place result = plan.result(operation);
-    const std::int64_t inner = x.shape[-1], rows = x.shape.elements() / std::max<std::int64_t>(1, inner);
+    const std::int64_t inner = x.shape[-1],
+                       rows = x.shape.elements() / std::max<std::int64_t>(1, inner);
     kernels::MatmulJob form{};
     form.a = {nullptr, rows, inner, inner, 1};
     form.b = matrix(weight.shape, true);
     form.y_row_stride = weight.shape[0];
-    plan.add(std::make_unique<ProductStep>(x.slot, weight.slot, result.slot, form, std::vector<Offsets>(1)));
+    plan.add(std::make_unique<ProductStep>(x.slot, weight.slot, result.slot, form,
+                                           std::vector<Offsets>(1)));
 }
 
 struct ConvForm {
-    std::int64_t batch, channels, height, width;          // of x
-    std::int64_t outputs, kernel_height, kernel_width;    // of the weight
+    std::int64_t batch, channels, height, width;        // of x
+    std::int64_t outputs, kernel_height, kernel_width;  // of the weight
     std::int64_t out_height, out_width;
     std::int64_t groups;
     std::int64_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
@@ -127,13 +150,13 @@ struct ConvForm {
     std::int64_t group_channels() const { return channels / groups; }
     std::int64_t taps() const { return group_channels() * kernel_height * kernel_width; }
     bool is_pointwise() const {
-        return kernel_height == 1 && kernel_width == 1 && stride_h == 1 && stride_w == 1 && pad_top == 0 &&
-               pad_left == 0 && out_height == height && out_width == width;
+        return kernel_height == 1 && kernel_width == 1 && stride_h == 1 && stride_w == 1 &&
+               pad_top == 0 && pad_left == 0 && out_height == height && out_width == width;
     }
 };
 
-/// Lays the inputs of every output position out as a column: columns[(c, kh, kw)][(oh, ow)]. Padding is zero and
-/// contributes nothing to the sum.
+/// Lays the inputs of every output position out as a column: columns[(c, kh, kw)][(oh, ow)].
+/// Padding is zero and contributes nothing to the sum.
 class ColumnsStep final : public Step {
   public:
     ColumnsStep(int x, int columns, const ConvForm& form) : x_(x), columns_(columns), form_(form) {}
@@ -145,7 +168,9 @@ class ColumnsStep final : public Step {
         const std::int64_t rows = f.batch * f.channels * f.kernel_height * f.kernel_width;
         const std::int64_t positions = f.out_height * f.out_width;
         run.pool.for_ranges(rows, 1, [&](std::int64_t begin, std::int64_t end, int) {
-            for (std::int64_t row = begin; row < end; ++row) { fill(x, columns + row * positions, row); }
+            for (std::int64_t row = begin; row < end; ++row) {
+                fill(x, columns + row * positions, row);
+            }
         });
     }
 
@@ -168,24 +193,28 @@ class ColumnsStep final : public Step {
     ConvForm form_;
 };
 
-ConvForm conv_form(const mil::Operation& operation, const mil::Arguments& arguments, const Shape& x, const Shape& weight,
-                   const Shape& y) {
-    if (x.rank() != 4) { Plan::refuse(operation, "only two-dimensional convolutions run on the engine"); }
+ConvForm conv_form(const mil::Operation& operation, const mil::Arguments& arguments, const Shape& x,
+                   const Shape& weight, const Shape& y) {
+    if (x.rank() != 4) {
+        Plan::refuse(operation, "only two-dimensional convolutions run on the engine");
+    }
     ConvForm f{};
     f.batch = x[0], f.channels = x[1], f.height = x[2], f.width = x[3];
     f.outputs = weight[0], f.kernel_height = weight[2], f.kernel_width = weight[3];
     f.out_height = y[2], f.out_width = y[3];
     f.groups = arguments.integer("groups");
     const auto strides = arguments.integers("strides"), dilations = arguments.integers("dilations");
-    f.stride_h = strides[0], f.stride_w = strides[1], f.dilation_h = dilations[0], f.dilation_w = dilations[1];
+    f.stride_h = strides[0], f.stride_w = strides[1], f.dilation_h = dilations[0],
+    f.dilation_w = dilations[1];
     const std::string& type = arguments.text("pad_type");
     if (type == "custom") {
         const auto pad = arguments.integers("pad");
         f.pad_top = pad[0], f.pad_left = pad[2];
     } else if (type == "same" || type == "same_lower") {
-        const auto before = [&](std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                                std::int64_t dilation) {
-            const std::int64_t total = std::max<std::int64_t>(0, (out - 1) * stride + (kernel - 1) * dilation + 1 - in);
+        const auto before = [&](std::int64_t in, std::int64_t out, std::int64_t kernel,
+                                std::int64_t stride, std::int64_t dilation) {
+            const std::int64_t total =
+                std::max<std::int64_t>(0, (out - 1) * stride + (kernel - 1) * dilation + 1 - in);
             return type == "same" ? total / 2 : total - total / 2;
         };
         f.pad_top = before(f.height, f.out_height, f.kernel_height, f.stride_h, f.dilation_h);
@@ -196,9 +225,11 @@ ConvForm conv_form(const mil::Operation& operation, const mil::Arguments& argume
 
 void make_conv(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
     const Place x = plan.operand(arguments, "x"), weight = plan.operand(arguments, "weight");
-    const ConvForm f = conv_form(operation, arguments, x.shape, weight.shape, operation.results[0].type.shape);
+    const ConvForm f =
+        conv_form(operation, arguments, x.shape, weight.shape, operation.results[0].type.shape);
     const auto bias = bias_of(plan, operation, arguments);
-    const std::int64_t positions = f.out_height * f.out_width, taps = f.taps(), outputs = f.outputs / f.groups;
+    const std::int64_t positions = f.out_height * f.out_width, taps = f.taps(),
+                       outputs = f.outputs / f.groups;
     int columns = x.slot;
     if (!f.is_pointwise()) {
         columns = plan.scratch(f.batch * f.groups * taps * positions);
@@ -222,12 +253,15 @@ void make_conv(Plan& plan, const mil::Operation& operation, const mil::Arguments
         plan.touch(columns);
         plan.touch(weight.slot);
         plan.touch(result.slot);
-        plan.add(std::make_unique<ProductStep>(weight.slot, columns, result.slot, form, std::move(batch), std::move(part)));
+        plan.add(std::make_unique<ProductStep>(weight.slot, columns, result.slot, form,
+                                               std::move(batch), std::move(part)));
     }
 }
 
 }  // namespace
 
-Makers product_makers() { return {{"conv", make_conv}, {"linear", make_linear}, {"matmul", make_matmul}}; }
+Makers product_makers() {
+    return {{"conv", make_conv}, {"linear", make_linear}, {"matmul", make_matmul}};
+}
 
 }  // namespace pome::device::emulator

@@ -18,25 +18,35 @@ enum class Kind : std::uint8_t { sum, mean, maximum, minimum };
 /// x [outer, count, inner] -> [outer, inner].
 class ReduceStep final : public Step {
   public:
-    ReduceStep(Kind kind, int x, int result, std::int64_t outer, std::int64_t count, std::int64_t inner)
+    ReduceStep(Kind kind, int x, int result, std::int64_t outer, std::int64_t count,
+               std::int64_t inner)
         : kind_(kind), x_(x), result_(result), outer_(outer), count_(count), inner_(inner) {}
 
     void run(Run& run) const override {
         const fp16* x = run.slots[static_cast<std::size_t>(x_)];
         fp16* out = run.slots[static_cast<std::size_t>(result_)];
         const Numerics& numerics = run.numerics;
-        run.pool.for_ranges(outer_, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, count_ * inner_)),
-                            [&](std::int64_t begin, std::int64_t end, int) {
-            const fp16* from = x + begin * count_ * inner_;
-            fp16* to = out + begin * inner_;
-            const std::int64_t rows = end - begin;
-            switch (kind_) {
-            case Kind::sum: kernels::reduce_sum(from, to, rows, count_, inner_, numerics.reduction); break;
-            case Kind::mean: kernels::reduce_mean(from, to, rows, count_, inner_, numerics.reduction); break;
-            case Kind::maximum: kernels::reduce_max(from, to, rows, count_, inner_, numerics.elementwise); break;
-            case Kind::minimum: kernels::reduce_min(from, to, rows, count_, inner_, numerics.elementwise); break;
-            }
-        });
+        run.pool.for_ranges(
+            outer_, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, count_ * inner_)),
+            [&](std::int64_t begin, std::int64_t end, int) {
+                const fp16* from = x + begin * count_ * inner_;
+                fp16* to = out + begin * inner_;
+                const std::int64_t rows = end - begin;
+                switch (kind_) {
+                    case Kind::sum:
+                        kernels::reduce_sum(from, to, rows, count_, inner_, numerics.reduction);
+                        break;
+                    case Kind::mean:
+                        kernels::reduce_mean(from, to, rows, count_, inner_, numerics.reduction);
+                        break;
+                    case Kind::maximum:
+                        kernels::reduce_max(from, to, rows, count_, inner_, numerics.elementwise);
+                        break;
+                    case Kind::minimum:
+                        kernels::reduce_min(from, to, rows, count_, inner_, numerics.elementwise);
+                        break;
+                }
+            });
     }
 
   private:
@@ -45,9 +55,10 @@ class ReduceStep final : public Step {
     std::int64_t outer_, count_, inner_;
 };
 
-/// Reduces the axes in runs of neighbours, the last run first; each run is one reduction of the engine.
-void add_reduction(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments, Kind kind,
-                   Place x) {
+/// Reduces the axes in runs of neighbours, the last run first; each run is one reduction of the
+/// engine.
+void add_reduction(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments,
+                   Kind kind, Place x) {
     std::vector<bool> reduced(static_cast<std::size_t>(x.shape.rank()), !arguments.has("axes"));
     if (arguments.has("axes")) {
         for (const std::int64_t axis : arguments.integers("axes")) {
@@ -60,14 +71,20 @@ void add_reduction(Plan& plan, const mil::Operation& operation, const mil::Argum
     std::vector<Group> groups;
     std::vector<std::int64_t> sizes = x.shape.sizes();
     for (int last = x.shape.rank() - 1; last >= 0; --last) {
-        if (!reduced[static_cast<std::size_t>(last)]) { continue; }
+        if (!reduced[static_cast<std::size_t>(last)]) {
+            continue;
+        }
         int first = last;
-        while (first > 0 && reduced[static_cast<std::size_t>(first - 1)]) { --first; }
+        while (first > 0 && reduced[static_cast<std::size_t>(first - 1)]) {
+            --first;
+        }
         Group group;
         for (int axis = 0; axis < x.shape.rank(); ++axis) {
             auto& size = sizes[static_cast<std::size_t>(axis)];
             (axis < first ? group.outer : axis > last ? group.inner : group.count) *= size;
-            if (axis >= first && axis <= last) { size = 1; }
+            if (axis >= first && axis <= last) {
+                size = 1;
+            }
         }
         groups.push_back(group);
         last = first;
@@ -76,13 +93,17 @@ void add_reduction(Plan& plan, const mil::Operation& operation, const mil::Argum
     int from = x.slot;
     for (std::size_t i = 0; i < groups.size(); ++i) {
         const Group& group = groups[i];
-        const int to = i + 1 == groups.size() ? result.slot : plan.scratch(group.outer * group.inner);
+        const int to =
+            i + 1 == groups.size() ? result.slot : plan.scratch(group.outer * group.inner);
         plan.touch(from);
         plan.touch(to);
-        plan.add(std::make_unique<ReduceStep>(kind, from, to, group.outer, group.count, group.inner));
+        plan.add(
+            std::make_unique<ReduceStep>(kind, from, to, group.outer, group.count, group.inner));
         from = to;
     }
-    if (groups.empty()) { Plan::refuse(operation, "there is no axis to reduce"); }
+    if (groups.empty()) {
+        Plan::refuse(operation, "there is no axis to reduce");
+    }
 }
 
 template <Kind kind>
@@ -93,17 +114,19 @@ void make_reduce(Plan& plan, const mil::Operation& operation, const mil::Argumen
 /// Softmax over the last axis of [rows, columns].
 class SoftmaxStep final : public Step {
   public:
-    SoftmaxStep(int x, int result, std::int64_t rows, std::int64_t columns, std::shared_ptr<const kernels::SoftmaxTables> tables)
+    SoftmaxStep(int x, int result, std::int64_t rows, std::int64_t columns,
+                std::shared_ptr<const kernels::SoftmaxTables> tables)
         : x_(x), result_(result), rows_(rows), columns_(columns), tables_(std::move(tables)) {}
 
     void run(Run& run) const override {
         const fp16* x = run.slots[static_cast<std::size_t>(x_)];
         fp16* out = run.slots[static_cast<std::size_t>(result_)];
-        run.pool.for_ranges(rows_, std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, columns_)),
-                            [&](std::int64_t begin, std::int64_t end, int) {
-                                kernels::softmax_rows(x + begin * columns_, out + begin * columns_, end - begin, columns_,
-                                                      *tables_, run.numerics);
-                            });
+        run.pool.for_ranges(
+            rows_, std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, columns_)),
+            [&](std::int64_t begin, std::int64_t end, int) {
+                kernels::softmax_rows(x + begin * columns_, out + begin * columns_, end - begin,
+                                      columns_, *tables_, run.numerics);
+            });
     }
 
   private:
@@ -118,8 +141,9 @@ class SwapLastStep final : public Step {
         : x_(x), result_(result), outer_(outer), rows_(rows), columns_(columns) {}
 
     void run(Run& run) const override {
-        kernels::permute(run.slots[static_cast<std::size_t>(x_)], run.slots[static_cast<std::size_t>(result_)],
-                         {outer_, rows_, columns_}, {0, 2, 1});
+        kernels::permute(run.slots[static_cast<std::size_t>(x_)],
+                         run.slots[static_cast<std::size_t>(result_)], {outer_, rows_, columns_},
+                         {0, 2, 1});
     }
 
   private:
@@ -133,7 +157,9 @@ void make_softmax(Plan& plan, const mil::Operation& operation, const mil::Argume
     const int axis = static_cast<int>(given < 0 ? given + x.shape.rank() : given);
     std::int64_t outer = 1, inner = 1;
     const std::int64_t count = x.shape[axis];
-    for (int i = 0; i < x.shape.rank(); ++i) { (i < axis ? outer : i > axis ? inner : outer) *= i == axis ? 1 : x.shape[i]; }
+    for (int i = 0; i < x.shape.rank(); ++i) {
+        (i < axis ? outer : i > axis ? inner : outer) *= i == axis ? 1 : x.shape[i];
+    }
     const auto tables = plan.softmax_tables();
     const Place result = plan.result(operation);
     if (inner == 1) {
@@ -158,7 +184,9 @@ std::shared_ptr<const kernels::SoftmaxTables> Plan::softmax_tables() {
         const Numerics& numerics = numerics_;
         tables_.softmax = std::make_shared<kernels::SoftmaxTables>(kernels::SoftmaxTables{
             kernels::UnaryTable([&](fp16 x) { return chip::softmax_exp(x, numerics); }),
-            kernels::UnaryTable([&](fp16 x) { return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise); })});
+            kernels::UnaryTable([&](fp16 x) {
+                return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise);
+            })});
     }
     return tables_.softmax;
 }

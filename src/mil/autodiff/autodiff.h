@@ -10,18 +10,20 @@
 
 namespace pome::mil::autodiff {
 
-/// Gradients that one rule returns: argument name -> gradient of that argument (same shape as it). For a
-/// tuple argument the key is "values.0", "values.1", ... Arguments that are absent have no gradient.
+/// Gradients that one rule returns: argument name -> gradient of that argument (same shape as it).
+/// For a tuple argument the key is "values.0", "values.1", ... Arguments that are absent have no
+/// gradient.
 using Gradients = std::map<std::string, Value, std::less<>>;
 
-/// What a rule may use: the operation, handles to its forward values in the backward function, and the
-/// gradients of its results.
+/// What a rule may use: the operation, handles to its forward values in the backward function, and
+/// the gradients of its results.
 class Context {
   public:
     virtual ~Context() = default;
     virtual const Operation& operation() const = 0;
-    /// A forward value in the backward function: an argument ("x", "values.0") or a result ("result", "result.1").
-    /// Asking makes it a saved or recomputed value; ask only for what the gradient needs.
+    /// A forward value in the backward function: an argument ("x", "values.0") or a result
+    /// ("result", "result.1"). Asking makes it a saved or recomputed value; ask only for what the
+    /// gradient needs.
     virtual Value forward(std::string_view which) = 0;
     /// Its type, without asking for it.
     virtual Type type(std::string_view which) const = 0;
@@ -42,10 +44,10 @@ struct Rule {
 /// The rule of an op; nullptr when it has none.
 const Rule* find_rule(std::string_view op);
 
-/// A weight gradient left to the host: gradient(parameter) = left * right^T, contracted over the S positions.
-/// left's elements are, row-major, a matrix [M, S], right's [N, S]; the parameter is [M, N], or [N, M] when
-/// `transposed`. `left` names an output or an input ("d_y") of the backward function; `right` a saved value or a
-/// parameter of the forward function.
+/// A weight gradient left to the host: gradient(parameter) = left * right^T, contracted over the S
+/// positions. left's elements are, row-major, a matrix [M, S], right's [N, S]; the parameter is [M,
+/// N], or [N, M] when `transposed`. `left` names an output or an input ("d_y") of the backward
+/// function; `right` a saved value or a parameter of the forward function.
 struct HostGradient {
     std::string parameter;
     std::string left;
@@ -54,21 +56,22 @@ struct HostGradient {
 };
 
 struct Options {
-    std::vector<std::string> with_respect_to;      ///< parameters whose gradients are wanted
-    /// Parameters (subset of with_respect_to) used only as an operand of matmul whose gradient the host computes.
+    std::vector<std::string> with_respect_to;  ///< parameters whose gradients are wanted
+    /// Parameters (subset of with_respect_to) used only as an operand of matmul whose gradient the
+    /// host computes.
     std::set<std::string, std::less<>> host_gradients;
     /// Compute cheap forward values again in the backward function instead of saving them.
     bool recompute = true;
 };
 
-/// A stage cut in two. `forward` computes the original outputs and the saved values. `backward` takes "d_<output>"
-/// for every output and those saved values and original parameters that it needs (find them by name);
-/// it returns "d_<parameter>" for each wanted parameter without host gradient, and the operands of host gradients
-/// that it computes.
+/// A stage cut in two. `forward` computes the original outputs and the saved values. `backward`
+/// takes "d_<output>" for every output and those saved values and original parameters that it needs
+/// (find them by name); it returns "d_<parameter>" for each wanted parameter without host gradient,
+/// and the operands of host gradients that it computes.
 struct Differentiated {
     Function forward;
     Function backward;
-    std::vector<std::string> saved;                ///< names, equal in both functions
+    std::vector<std::string> saved;  ///< names, equal in both functions
     std::vector<HostGradient> host_gradients;
 };
 

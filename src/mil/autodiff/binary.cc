@@ -7,7 +7,9 @@ namespace {
 /// Adds gradients["x" or "y"], reduced to the operand's shape, if it is wanted.
 template <typename Make>
 void give(Gradients& gradients, Builder& b, Context& c, std::string_view which, Make make) {
-    if (c.wants(which)) { gradients.emplace(which, unbroadcast(b, make(), c.type(which).shape)); }
+    if (c.wants(which)) {
+        gradients.emplace(which, unbroadcast(b, make(), c.type(which).shape));
+    }
 }
 
 Gradients add_backward(Builder& b, Context& c) {
@@ -41,7 +43,9 @@ Gradients real_div_backward(Builder& b, Context& c) {
 }
 
 /// 1 where x > y, else 0.
-Value greater(Builder& b, const Value& x, const Value& y) { return b.unary("relu", b.unary("sign", b.sub(x, y))); }
+Value greater(Builder& b, const Value& x, const Value& y) {
+    return b.unary("relu", b.unary("sign", b.sub(x, y)));
+}
 
 // Where both are equal, y gets the whole gradient of maximum and x that of minimum.
 Gradients maximum_backward(Builder& b, Context& c) {
@@ -66,20 +70,23 @@ Gradients minimum_backward(Builder& b, Context& c) {
 Gradients pow_backward(Builder& b, Context& c) {
     const Literal* exponent = c.arguments().constant("y");
     if (exponent == nullptr || exponent->is_blob() || exponent->type.shape.elements() != 1) {
-        fail(Code::unsupported, "mil.autodiff", "pow: gradients are known for a constant scalar exponent only {}",
+        fail(Code::unsupported, "mil.autodiff",
+             "pow: gradients are known for a constant scalar exponent only {}",
              where(c.operation()));
     }
     const double p = exponent->numbers().front();
     Gradients g;
-    give(g, b, c, "x", [&] { return b.mul(*c.gradient(), b.scale(b.pow(c.forward("x"), p - 1.0), p)); });
+    give(g, b, c, "x",
+         [&] { return b.mul(*c.gradient(), b.scale(b.pow(c.forward("x"), p - 1.0), p)); });
     return g;
 }
 
 }  // namespace
 
 std::vector<Rule> binary_rules() {
-    return {{"add", add_backward},         {"sub", sub_backward},         {"mul", mul_backward},
-            {"real_div", real_div_backward}, {"maximum", maximum_backward}, {"minimum", minimum_backward},
+    return {{"add", add_backward},         {"sub", sub_backward},
+            {"mul", mul_backward},         {"real_div", real_div_backward},
+            {"maximum", maximum_backward}, {"minimum", minimum_backward},
             {"pow", pow_backward}};
 }
 

@@ -13,46 +13,62 @@ constexpr std::string_view here = "mil.autodiff";
 /// Ops whose results are cheaper to compute again than to keep, when what they read is at hand.
 bool is_cheap(std::string_view op) {
     static const std::set<std::string_view> cheap{
-        "reshape", "transpose", "slice_by_size", "concat", "split", "cast", "expand_dims", "squeeze", "identity", "pad",
-        "add", "sub", "mul", "real_div", "maximum", "minimum", "pow", "sigmoid", "tanh", "relu", "silu", "gelu", "erf",
-        "exp", "exp2", "log", "sqrt", "rsqrt", "inverse", "square", "abs", "sign", "sin", "cos", "softplus"};
+        "reshape", "transpose", "slice_by_size", "concat",  "split", "cast", "expand_dims",
+        "squeeze", "identity",  "pad",           "add",     "sub",   "mul",  "real_div",
+        "maximum", "minimum",   "pow",           "sigmoid", "tanh",  "relu", "silu",
+        "gelu",    "erf",       "exp",           "exp2",    "log",   "sqrt", "rsqrt",
+        "inverse", "square",    "abs",           "sign",    "sin",   "cos",  "softplus"};
     return cheap.contains(op);
 }
 
 class Differentiator {
   public:
-    Differentiator(const Function& function, const Options& options) : function_(function), options_(options) {
-        for (const auto& parameter : function.parameters) { known_[parameter.name] = {parameter.type}; }
+    Differentiator(const Function& function, const Options& options)
+        : function_(function), options_(options) {
+        for (const auto& parameter : function.parameters) {
+            known_[parameter.name] = {parameter.type};
+        }
         for (const auto& operation : function.operations) {
-            const Literal* constant = operation.op == "const" ? operation.find_attribute("val") : nullptr;
+            const Literal* constant =
+                operation.op == "const" ? operation.find_attribute("val") : nullptr;
             for (const auto& result : operation.results) {
                 known_[result.name] = {result.type, constant};
                 producer_[result.name] = &operation;
             }
         }
-        // Forward values may become inputs of the backward function at any time, under their own names.
+        // Forward values may become inputs of the backward function at any time, under their own
+        // names.
         for (const auto& [name, known] : known_) {
             backward_.reserve(name);
             backward_.reserve("d_" + name);
         }
         active_.insert(options.with_respect_to.begin(), options.with_respect_to.end());
         for (const auto& wanted : options.with_respect_to) {
-            if (!is_parameter(wanted)) { fail(Code::invalid_argument, here, "'{}' is no parameter of '{}'", wanted, function.name); }
+            if (!is_parameter(wanted)) {
+                fail(Code::invalid_argument, here, "'{}' is no parameter of '{}'", wanted,
+                     function.name);
+            }
         }
         for (const auto& operation : function.operations) {
             bool any = false;
-            for_operands(operation, [&](const std::string& name) { any = any || active_.contains(name); });
+            for_operands(operation,
+                         [&](const std::string& name) { any = any || active_.contains(name); });
             if (any) {
-                for (const auto& result : operation.results) { active_.insert(result.name); }
+                for (const auto& result : operation.results) {
+                    active_.insert(result.name);
+                }
             }
         }
     }
 
     Differentiated run() {
         for (const auto& output : function_.outputs) {
-            if (active_.contains(output)) { gradients_[output] = backward_.input("d_" + output, known_.at(output).type); }
+            if (active_.contains(output)) {
+                gradients_[output] = backward_.input("d_" + output, known_.at(output).type);
+            }
         }
-        for (auto operation = function_.operations.rbegin(); operation != function_.operations.rend(); ++operation) {
+        for (auto operation = function_.operations.rbegin();
+             operation != function_.operations.rend(); ++operation) {
             visit(*operation);
         }
         give_gradients();
@@ -60,7 +76,9 @@ class Differentiator {
         result.forward = function_;
         for (const auto& name : saved_) {
             auto& outputs = result.forward.outputs;
-            if (std::find(outputs.begin(), outputs.end(), name) == outputs.end()) { outputs.push_back(name); }
+            if (std::find(outputs.begin(), outputs.end(), name) == outputs.end()) {
+                outputs.push_back(name);
+            }
         }
         result.saved = saved_;
         finish_names(result);
@@ -76,7 +94,9 @@ class Differentiator {
     static void for_operands(const Operation& operation, Visit visit) {
         for (const auto& argument : operation.arguments) {
             for (const auto& operand : argument.operands) {
-                if (const auto* name = std::get_if<std::string>(&operand)) { visit(*name); }
+                if (const auto* name = std::get_if<std::string>(&operand)) {
+                    visit(*name);
+                }
             }
         }
     }
@@ -88,41 +108,57 @@ class Differentiator {
 
     /// The value whose elements, in the same order, `name` is a view of.
     std::string underlying(std::string name) const {
-        for (auto found = producer_.find(name); found != producer_.end() && found->second->op == "reshape";
+        for (auto found = producer_.find(name);
+             found != producer_.end() && found->second->op == "reshape";
              found = producer_.find(name)) {
             name = std::get<std::string>(found->second->find_argument("x")->operands.front());
         }
         return name;
     }
 
-    bool is_host_parameter(const std::string& name) const { return options_.host_gradients.contains(underlying(name)); }
+    bool is_host_parameter(const std::string& name) const {
+        return options_.host_gradients.contains(underlying(name));
+    }
 
     /// Elements that would have to be saved in addition to have `name` in the backward function.
     std::int64_t cost(const std::string& name, std::set<std::string>& counted) const {
-        if (values_.contains(name) || is_parameter(name) || known_.at(name).constant != nullptr || !counted.insert(name).second) {
+        if (values_.contains(name) || is_parameter(name) || known_.at(name).constant != nullptr ||
+            !counted.insert(name).second) {
             return 0;
         }
         const std::int64_t own = known_.at(name).type.shape.elements();
         const Operation& operation = *producer_.at(name);
-        if (!options_.recompute || !is_cheap(operation.op)) { return own; }
+        if (!options_.recompute || !is_cheap(operation.op)) {
+            return own;
+        }
         std::int64_t again = 0;
-        for_operands(operation, [&](const std::string& operand) { again += cost(operand, counted); });
+        for_operands(operation,
+                     [&](const std::string& operand) { again += cost(operand, counted); });
         return std::min(own, again);
     }
 
-    /// A forward value in the backward function: a constant again, an input, computed again or saved.
+    /// A forward value in the backward function: a constant again, an input, computed again or
+    /// saved.
     Value forward_value(const std::string& name) {
-        if (const auto found = values_.find(name); found != values_.end()) { return found->second; }
+        if (const auto found = values_.find(name); found != values_.end()) {
+            return found->second;
+        }
         const Known& known = known_.at(name);
-        if (known.constant != nullptr) { return values_[name] = backward_.constant(*known.constant, name); }
-        if (is_parameter(name)) { return values_[name] = backward_.input(name, known.type); }
+        if (known.constant != nullptr) {
+            return values_[name] = backward_.constant(*known.constant, name);
+        }
+        if (is_parameter(name)) {
+            return values_[name] = backward_.input(name, known.type);
+        }
         const Operation& operation = *producer_.at(name);
         if (options_.recompute && is_cheap(operation.op)) {
             std::set<std::string> counted;
             std::int64_t again = 0;
-            for_operands(operation, [&](const std::string& operand) { again += cost(operand, counted); });
+            for_operands(operation,
+                         [&](const std::string& operand) { again += cost(operand, counted); });
             if (again < known.type.shape.elements()) {
-                for_operands(operation, [&](const std::string& operand) { forward_value(operand); });
+                for_operands(operation,
+                             [&](const std::string& operand) { forward_value(operand); });
                 backward_.copy(operation, values_);
                 return values_.at(name);
             }
@@ -137,7 +173,9 @@ class Differentiator {
 
     void accumulate(const std::string& name, const Value& gradient) {
         const auto [entry, first] = gradients_.try_emplace(name, gradient);
-        if (!first) { entry->second = backward_.add(entry->second, gradient); }
+        if (!first) {
+            entry->second = backward_.add(entry->second, gradient);
+        }
     }
 
     void visit(const Operation& operation);
@@ -151,16 +189,17 @@ class Differentiator {
     std::map<std::string, const Operation*, std::less<>> producer_;
     std::set<std::string, std::less<>> active_;
     Builder backward_;
-    std::map<std::string, Value, std::less<>> values_;      // forward values in the backward function
-    std::map<std::string, Value, std::less<>> gradients_;   // by forward value
+    std::map<std::string, Value, std::less<>> values_;  // forward values in the backward function
+    std::map<std::string, Value, std::less<>> gradients_;  // by forward value
     std::vector<std::string> saved_;
     struct PendingHost {
         HostGradient gradient;
-        std::string left_value;                              // in the backward function, before renaming
+        std::string left_value;  // in the backward function, before renaming
         std::string wanted_name;
     };
     std::vector<PendingHost> host_;
-    std::vector<std::pair<std::string, std::string>> wanted_outputs_;  // value in backward, its final name
+    std::vector<std::pair<std::string, std::string>>
+        wanted_outputs_;  // value in backward, its final name
 };
 
 class Differentiator::RuleContext final : public Context {
@@ -168,46 +207,62 @@ class Differentiator::RuleContext final : public Context {
     RuleContext(Differentiator& owner, const Operation& operation)
         : owner_(owner),
           operation_(operation),
-          arguments_(operation, *find_schema(operation.op), [&owner](std::string_view name) -> const Known* {
-              const auto found = owner.known_.find(name);
-              return found == owner.known_.end() ? nullptr : &found->second;
-          }) {}
+          arguments_(operation, *find_schema(operation.op),
+                     [&owner](std::string_view name) -> const Known* {
+                         const auto found = owner.known_.find(name);
+                         return found == owner.known_.end() ? nullptr : &found->second;
+                     }) {}
 
     const Operation& operation() const override { return operation_; }
     const Arguments& arguments() const override { return arguments_; }
 
     std::optional<Value> gradient(int index) const override {
-        const auto found = owner_.gradients_.find(operation_.results[static_cast<std::size_t>(index)].name);
-        if (found == owner_.gradients_.end()) { return std::nullopt; }
+        const auto found =
+            owner_.gradients_.find(operation_.results[static_cast<std::size_t>(index)].name);
+        if (found == owner_.gradients_.end()) {
+            return std::nullopt;
+        }
         return found->second;
     }
 
     Value forward(std::string_view which) override {
-        if (which == "result") { return owner_.forward_value(operation_.results.front().name); }
+        if (which == "result") {
+            return owner_.forward_value(operation_.results.front().name);
+        }
         const Operand* operand = find(which);
-        if (const auto* literal = std::get_if<Literal>(operand)) { return owner_.backward_.constant(*literal); }
+        if (const auto* literal = std::get_if<Literal>(operand)) {
+            return owner_.backward_.constant(*literal);
+        }
         return owner_.forward_value(std::get<std::string>(*operand));
     }
 
     Type type(std::string_view which) const override {
-        if (which == "result") { return operation_.results.front().type; }
+        if (which == "result") {
+            return operation_.results.front().type;
+        }
         const Operand* operand = find(which);
-        if (const auto* literal = std::get_if<Literal>(operand)) { return literal->type; }
+        if (const auto* literal = std::get_if<Literal>(operand)) {
+            return literal->type;
+        }
         return owner_.known_.at(std::get<std::string>(*operand)).type;
     }
 
     bool wants(std::string_view which) const override {
         const Operand* operand = find(which);
         const auto* name = operand != nullptr ? std::get_if<std::string>(operand) : nullptr;
-        return name != nullptr && owner_.active_.contains(*name) && !owner_.is_host_parameter(*name);
+        return name != nullptr && owner_.active_.contains(*name) &&
+               !owner_.is_host_parameter(*name);
     }
 
     /// "x", or "values.2" for an element of a tuple; nullptr when it is not given.
     const Operand* find(std::string_view which) const {
         const auto dot = which.find('.');
         const Argument* argument = operation_.find_argument(which.substr(0, dot));
-        if (argument == nullptr) { return nullptr; }
-        const std::size_t index = dot == std::string_view::npos ? 0 : std::stoul(std::string(which.substr(dot + 1)));
+        if (argument == nullptr) {
+            return nullptr;
+        }
+        const std::size_t index =
+            dot == std::string_view::npos ? 0 : std::stoul(std::string(which.substr(dot + 1)));
         return index < argument->operands.size() ? &argument->operands[index] : nullptr;
     }
 
@@ -218,66 +273,94 @@ class Differentiator::RuleContext final : public Context {
 };
 
 void Differentiator::visit(const Operation& operation) {
-    const bool has_gradient = std::any_of(operation.results.begin(), operation.results.end(),
-                                          [&](const NamedType& result) { return gradients_.contains(result.name); });
-    if (!has_gradient) { return; }
+    const bool has_gradient =
+        std::any_of(operation.results.begin(), operation.results.end(),
+                    [&](const NamedType& result) { return gradients_.contains(result.name); });
+    if (!has_gradient) {
+        return;
+    }
     const Rule* rule = find_rule(operation.op);
     if (rule == nullptr) {
-        fail(Code::unsupported, here, "op '{}' has no gradient rule; write it with ops that have one {}", operation.op,
+        fail(Code::unsupported, here,
+             "op '{}' has no gradient rule; write it with ops that have one {}", operation.op,
              where(operation));
     }
     for (const bool is_x : {true, false}) {
-        const Argument* argument = operation.op == "matmul" ? operation.find_argument(is_x ? "x" : "y") : nullptr;
-        const auto* name = argument != nullptr ? std::get_if<std::string>(&argument->operands.front()) : nullptr;
-        if (name != nullptr && is_host_parameter(*name)) { add_host_gradient(operation, is_x); }
+        const Argument* argument =
+            operation.op == "matmul" ? operation.find_argument(is_x ? "x" : "y") : nullptr;
+        const auto* name =
+            argument != nullptr ? std::get_if<std::string>(&argument->operands.front()) : nullptr;
+        if (name != nullptr && is_host_parameter(*name)) {
+            add_host_gradient(operation, is_x);
+        }
     }
     RuleContext context(*this, operation);
     bool wanted = false;
     for (const auto& argument : operation.arguments) {
         for (std::size_t i = 0; i < argument.operands.size(); ++i) {
-            wanted = wanted || context.wants(argument.is_tuple ? argument.name + "." + std::to_string(i) : argument.name);
+            wanted =
+                wanted || context.wants(argument.is_tuple ? argument.name + "." + std::to_string(i)
+                                                          : argument.name);
         }
         if (operation.op != "matmul" && operation.op != "reshape") {
             for (const auto& operand : argument.operands) {
                 const auto* name = std::get_if<std::string>(&operand);
                 if (name != nullptr && is_host_parameter(*name)) {
-                    fail(Code::unsupported, here, "'{}' is not only an operand of matmul: the host cannot compute its gradient {}",
+                    fail(Code::unsupported, here,
+                         "'{}' is not only an operand of matmul: the host cannot compute its "
+                         "gradient {}",
                          underlying(*name), where(operation));
                 }
             }
         }
     }
-    if (!wanted) { return; }
+    if (!wanted) {
+        return;
+    }
     for (const auto& [which, gradient] : rule->backward(backward_, context)) {
         accumulate(std::get<std::string>(*context.find(which)), gradient);
     }
 }
 
 void Differentiator::add_host_gradient(const Operation& operation, bool parameter_is_x) {
-    const auto name_of = [&](std::string_view which) { return std::get<std::string>(operation.find_argument(which)->operands.front()); };
+    const auto name_of = [&](std::string_view which) {
+        return std::get<std::string>(operation.find_argument(which)->operands.front());
+    };
     const RuleContext context(*this, operation);
-    const bool tx = context.arguments().boolean("transpose_x"), ty = context.arguments().boolean("transpose_y");
+    const bool tx = context.arguments().boolean("transpose_x"),
+               ty = context.arguments().boolean("transpose_y");
     const std::string other = name_of(parameter_is_x ? "y" : "x");
     const Shape& shape = known_.at(other).type.shape;
     const bool one_matrix = shape.elements() == shape[-1] * shape[-2];
     if (!parameter_is_x || ty || !one_matrix) {
-        fail(Code::unsupported, here, "the host computes weight gradients of matmul(x = weight, y = activations) only {}",
+        fail(Code::unsupported, here,
+             "the host computes weight gradients of matmul(x = weight, y = activations) only {}",
              where(operation));
     }
     const std::string& result = operation.results.front().name;
-    // Whoever owns the elements: a saved value or an input of the forward function, of which `other` is a view.
+    // Whoever owns the elements: a saved value or an input of the forward function, of which
+    // `other` is a view.
     const std::string right = underlying(other);
-    if (!is_parameter(right) && !values_.contains(right)) { save(right); }
-    if (!is_parameter(right) && std::find(saved_.begin(), saved_.end(), right) == saved_.end()) { saved_.push_back(right); }
+    if (!is_parameter(right) && !values_.contains(right)) {
+        save(right);
+    }
+    if (!is_parameter(right) && std::find(saved_.begin(), saved_.end(), right) == saved_.end()) {
+        saved_.push_back(right);
+    }
     // y = W x gives dW = dy x^T; y = W^T x gives its transpose.
-    host_.push_back({{underlying(name_of("x")), "", right, tx}, gradients_.at(result).name, "d_" + result});
+    host_.push_back(
+        {{underlying(name_of("x")), "", right, tx}, gradients_.at(result).name, "d_" + result});
 }
 
 void Differentiator::give_gradients() {
     for (const auto& parameter : options_.with_respect_to) {
-        if (options_.host_gradients.contains(parameter)) { continue; }
+        if (options_.host_gradients.contains(parameter)) {
+            continue;
+        }
         const auto found = gradients_.find(parameter);
-        if (found == gradients_.end()) { fail(Code::invalid_argument, here, "no output depends on '{}'", parameter); }
+        if (found == gradients_.end()) {
+            fail(Code::invalid_argument, here, "no output depends on '{}'", parameter);
+        }
         wanted_outputs_.emplace_back(found->second.name, "d_" + parameter);
     }
 }
@@ -286,7 +369,9 @@ void Differentiator::give_gradients() {
 void Differentiator::finish_names(Differentiated& result) {
     const auto parameter_of_backward = [&](const std::string& name) -> const NamedType* {
         for (const auto& parameter : backward_.function().parameters) {
-            if (parameter.name == name) { return &parameter; }
+            if (parameter.name == name) {
+                return &parameter;
+            }
         }
         return nullptr;
     };
@@ -305,9 +390,13 @@ void Differentiator::finish_names(Differentiated& result) {
     };
     std::map<std::string, std::string> renamed;
     const auto final_name = [&](const std::string& value, const std::string& wanted) {
-        if (const auto found = renamed.find(value); found != renamed.end()) { return found->second; }
+        if (const auto found = renamed.find(value); found != renamed.end()) {
+            return found->second;
+        }
         Value handle{value, *backward_.function().find_type(value)};
-        if (parameter_of_backward(value) != nullptr) { handle = backward_.unary("identity", handle); }
+        if (parameter_of_backward(value) != nullptr) {
+            handle = backward_.unary("identity", handle);
+        }
         const bool taken = backward_.function().find_type(wanted) != nullptr;
         const Value named = taken ? handle : backward_.rename(handle, wanted);
         backward_.output(named);
@@ -316,13 +405,18 @@ void Differentiator::finish_names(Differentiated& result) {
     for (const auto& [value, wanted] : wanted_outputs_) {
         const std::string named = final_name(value, wanted);
         if (named != wanted) {  // two gradients are one value: each output has a name of its own
-            const Value copy = backward_.unary("identity", {named, *backward_.function().find_type(named)});
+            const Value copy =
+                backward_.unary("identity", {named, *backward_.function().find_type(named)});
             backward_.output(backward_.rename(copy, wanted));
         }
     }
     for (auto& pending : host_) {
-        const std::string owner = source(renamed.contains(pending.left_value) ? renamed[pending.left_value] : pending.left_value);
-        pending.gradient.left = parameter_of_backward(owner) != nullptr ? owner : final_name(owner, pending.wanted_name);
+        const std::string owner =
+            source(renamed.contains(pending.left_value) ? renamed[pending.left_value]
+                                                        : pending.left_value);
+        pending.gradient.left = parameter_of_backward(owner) != nullptr
+                                    ? owner
+                                    : final_name(owner, pending.wanted_name);
         result.host_gradients.push_back(pending.gradient);
     }
 }

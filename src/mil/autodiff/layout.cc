@@ -6,22 +6,28 @@ namespace pome::mil::autodiff {
 namespace {
 
 /// Same elements, other shape: reshape, expand_dims, squeeze, identity.
-Gradients view_backward(Builder& b, Context& c) { return {{"x", b.reshape(*c.gradient(), c.type("x").shape)}}; }
+Gradients view_backward(Builder& b, Context& c) {
+    return {{"x", b.reshape(*c.gradient(), c.type("x").shape)}};
+}
 
-Gradients cast_backward(Builder& b, Context& c) { return {{"x", b.cast(*c.gradient(), c.type("x").dtype)}}; }
+Gradients cast_backward(Builder& b, Context& c) {
+    return {{"x", b.cast(*c.gradient(), c.type("x").dtype)}};
+}
 
 Gradients transpose_backward(Builder& b, Context& c) {
     const auto perm = c.arguments().integers("perm");
     std::vector<std::int64_t> inverse(perm.size());
     for (std::size_t i = 0; i < perm.size(); ++i) {
-        const std::int64_t axis = perm[i] < 0 ? perm[i] + static_cast<std::int64_t>(perm.size()) : perm[i];
+        const std::int64_t axis =
+            perm[i] < 0 ? perm[i] + static_cast<std::int64_t>(perm.size()) : perm[i];
         inverse[static_cast<std::size_t>(axis)] = static_cast<std::int64_t>(i);
     }
     return {{"x", b.transpose(*c.gradient(), inverse)}};
 }
 
 /// The gradient with zeros before and after it along every axis: one concat an axis that was cut.
-Value surround(Builder& b, Value gradient, const Shape& whole, const std::vector<std::int64_t>& begin) {
+Value surround(Builder& b, Value gradient, const Shape& whole,
+               const std::vector<std::int64_t>& begin) {
     for (int axis = whole.rank() - 1; axis >= 0; --axis) {
         const std::int64_t before = begin[static_cast<std::size_t>(axis)];
         const std::int64_t after = whole[axis] - before - gradient.shape()[axis];
@@ -31,10 +37,16 @@ Value surround(Builder& b, Value gradient, const Shape& whole, const std::vector
             shape[axis] = count;
             parts.push_back(filled(b, gradient.type.dtype, shape, 0.0));
         };
-        if (before > 0) { zeros(before); }
+        if (before > 0) {
+            zeros(before);
+        }
         parts.push_back(gradient);
-        if (after > 0) { zeros(after); }
-        if (parts.size() > 1) { gradient = b.concat(parts, axis); }
+        if (after > 0) {
+            zeros(after);
+        }
+        if (parts.size() > 1) {
+            gradient = b.concat(parts, axis);
+        }
     }
     return gradient;
 }
@@ -53,7 +65,9 @@ Gradients concat_backward(Builder& b, Context& c) {
     for (std::size_t i = 0; i < count; ++i) {
         const std::string which = "values." + std::to_string(i);
         const Shape part = c.type(which).shape;
-        if (c.wants(which)) { gradients[which] = b.slice(dy, begin, part.sizes()); }
+        if (c.wants(which)) {
+            gradients[which] = b.slice(dy, begin, part.sizes());
+        }
         begin[axis] += part[static_cast<int>(axis)];
     }
     return gradients;
@@ -64,17 +78,22 @@ Gradients split_backward(Builder& b, Context& c) {
     std::vector<Value> parts;
     for (std::size_t i = 0; i < results.size(); ++i) {
         const auto gradient = c.gradient(static_cast<int>(i));
-        parts.push_back(gradient ? *gradient : filled(b, results[i].type.dtype, results[i].type.shape, 0.0));
+        parts.push_back(gradient ? *gradient
+                                 : filled(b, results[i].type.dtype, results[i].type.shape, 0.0));
     }
-    return {{"x", parts.size() > 1 ? b.concat(parts, static_cast<int>(c.arguments().integer("axis"))) : parts.front()}};
+    return {{"x", parts.size() > 1
+                      ? b.concat(parts, static_cast<int>(c.arguments().integer("axis")))
+                      : parts.front()}};
 }
 
 }  // namespace
 
 std::vector<Rule> layout_rules() {
-    return {{"reshape", view_backward},   {"expand_dims", view_backward},     {"squeeze", view_backward},
-            {"identity", view_backward},  {"cast", cast_backward},            {"transpose", transpose_backward},
-            {"slice_by_size", slice_backward}, {"concat", concat_backward},   {"split", split_backward}};
+    return {{"reshape", view_backward},        {"expand_dims", view_backward},
+            {"squeeze", view_backward},        {"identity", view_backward},
+            {"cast", cast_backward},           {"transpose", transpose_backward},
+            {"slice_by_size", slice_backward}, {"concat", concat_backward},
+            {"split", split_backward}};
 }
 
 }  // namespace pome::mil::autodiff

@@ -7,7 +7,9 @@
 namespace pome::mil::autodiff {
 namespace {
 
-Value one(Builder& b, const Value& like) { return b.number(like.type.dtype, 1.0); }
+Value one(Builder& b, const Value& like) {
+    return b.number(like.type.dtype, 1.0);
+}
 
 /// dx = dy * slope, where `slope` writes the derivative from the forward values.
 template <Value (*slope)(Builder&, Context&)>
@@ -27,13 +29,27 @@ Value silu(Builder& b, Context& c) {  // s (1 + x (1 - s)), s = sigmoid(x)
     const Value x = c.forward("x"), s = b.unary("sigmoid", x);
     return b.mul(s, b.add(one(b, x), b.mul(x, b.sub(one(b, x), s))));
 }
-Value relu(Builder& b, Context& c) { return b.unary("sign", c.forward("result")); }
-Value exp(Builder&, Context& c) { return c.forward("result"); }
-Value exp2(Builder& b, Context& c) { return b.scale(c.forward("result"), std::numbers::ln2); }
-Value square(Builder& b, Context& c) { return b.scale(c.forward("x"), 2.0); }
-Value absolute(Builder& b, Context& c) { return b.unary("sign", c.forward("x")); }
-Value sine(Builder& b, Context& c) { return b.unary("cos", c.forward("x")); }
-Value cosine(Builder& b, Context& c) { return b.negate(b.unary("sin", c.forward("x"))); }
+Value relu(Builder& b, Context& c) {
+    return b.unary("sign", c.forward("result"));
+}
+Value exp(Builder&, Context& c) {
+    return c.forward("result");
+}
+Value exp2(Builder& b, Context& c) {
+    return b.scale(c.forward("result"), std::numbers::ln2);
+}
+Value square(Builder& b, Context& c) {
+    return b.scale(c.forward("x"), 2.0);
+}
+Value absolute(Builder& b, Context& c) {
+    return b.unary("sign", c.forward("x"));
+}
+Value sine(Builder& b, Context& c) {
+    return b.unary("cos", c.forward("x"));
+}
+Value cosine(Builder& b, Context& c) {
+    return b.negate(b.unary("sin", c.forward("x")));
+}
 Value error_function(Builder& b, Context& c) {  // 2 / sqrt(pi) exp(-x^2)
     const Value x = c.forward("x");
     return b.scale(b.unary("exp", b.negate(b.mul(x, x))), 2.0 * std::numbers::inv_sqrtpi);
@@ -48,14 +64,20 @@ Value inverse(Builder& b, Context& c) {  // -y^2
 }
 Value gelu(Builder& b, Context& c) {  // Phi(x) + x phi(x)
     if (c.arguments().text("mode") != "EXACT") {
-        fail(Code::unsupported, "mil.autodiff", "gelu: gradients are known for mode EXACT only {}", where(c.operation()));
+        fail(Code::unsupported, "mil.autodiff", "gelu: gradients are known for mode EXACT only {}",
+             where(c.operation()));
     }
     const Value x = c.forward("x");
-    const Value phi = b.scale(b.unary("exp", b.scale(b.mul(x, x), -0.5)), std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-    const Value cumulative = b.add(b.scale(b.unary("erf", b.scale(x, 1.0 / std::numbers::sqrt2)), 0.5), b.number(x.type.dtype, 0.5));
+    const Value phi = b.scale(b.unary("exp", b.scale(b.mul(x, x), -0.5)),
+                              std::numbers::inv_sqrtpi / std::numbers::sqrt2);
+    const Value cumulative =
+        b.add(b.scale(b.unary("erf", b.scale(x, 1.0 / std::numbers::sqrt2)), 0.5),
+              b.number(x.type.dtype, 0.5));
     return b.add(cumulative, b.mul(x, phi));
 }
-Value softplus(Builder& b, Context& c) { return b.unary("sigmoid", c.forward("x")); }
+Value softplus(Builder& b, Context& c) {
+    return b.unary("sigmoid", c.forward("x"));
+}
 
 // y = sqrt(x):  dx = dy / (2 y).
 Gradients sqrt_backward(Builder& b, Context& c) {
@@ -64,18 +86,30 @@ Gradients sqrt_backward(Builder& b, Context& c) {
 // y = log(x + epsilon):  dx = dy / (x + epsilon).
 Gradients log_backward(Builder& b, Context& c) {
     const Value x = c.forward("x");
-    return {{"x", b.real_div(*c.gradient(), b.add(x, b.number(x.type.dtype, c.arguments().number("epsilon"))))}};
+    return {{"x", b.real_div(*c.gradient(),
+                             b.add(x, b.number(x.type.dtype, c.arguments().number("epsilon"))))}};
 }
 
 }  // namespace
 
 std::vector<Rule> unary_rules() {
-    return {{"sigmoid", times<sigmoid>}, {"tanh", times<tanh>},   {"silu", times<silu>},
-            {"relu", times<relu>},       {"exp", times<exp>},     {"exp2", times<exp2>},
-            {"square", times<square>},   {"abs", times<absolute>}, {"sin", times<sine>},
-            {"cos", times<cosine>},      {"erf", times<error_function>}, {"rsqrt", times<rsqrt>},
-            {"inverse", times<inverse>}, {"gelu", times<gelu>},   {"softplus", times<softplus>},
-            {"sqrt", sqrt_backward},     {"log", log_backward}};
+    return {{"sigmoid", times<sigmoid>},
+            {"tanh", times<tanh>},
+            {"silu", times<silu>},
+            {"relu", times<relu>},
+            {"exp", times<exp>},
+            {"exp2", times<exp2>},
+            {"square", times<square>},
+            {"abs", times<absolute>},
+            {"sin", times<sine>},
+            {"cos", times<cosine>},
+            {"erf", times<error_function>},
+            {"rsqrt", times<rsqrt>},
+            {"inverse", times<inverse>},
+            {"gelu", times<gelu>},
+            {"softplus", times<softplus>},
+            {"sqrt", sqrt_backward},
+            {"log", log_backward}};
 }
 
 }  // namespace pome::mil::autodiff

@@ -9,7 +9,9 @@ namespace {
 
 std::vector<Type> infer_binary(const Arguments& in) {
     const Type &x = in.type("x"), &y = in.type("y");
-    if (x.dtype != y.dtype) { in.fail("x is {} and y is {}; cast one", x.text(), y.text()); }
+    if (x.dtype != y.dtype) {
+        in.fail("x is {} and y is {}; cast one", x.text(), y.text());
+    }
     return {Type::tensor(x.dtype, broadcast_shape(in, x, y))};
 }
 
@@ -22,24 +24,54 @@ std::vector<reference::Tensor> evaluate_binary(const Arguments& in) {
     return {reference::binary(in.tensor("x"), in.tensor("y"), f)};
 }
 
-double add(double x, double y) { return x + y; }
-double sub(double x, double y) { return x - y; }
-double mul(double x, double y) { return x * y; }
-double real_div(double x, double y) { return x / y; }
-double floor_div(double x, double y) { return std::floor(x / y); }
-double maximum(double x, double y) { return std::max(x, y); }
-double minimum(double x, double y) { return std::min(x, y); }
-double power(double x, double y) { return std::pow(x, y); }
-double equal(double x, double y) { return x == y ? 1.0 : 0.0; }
-double not_equal(double x, double y) { return x != y ? 1.0 : 0.0; }
-double greater(double x, double y) { return x > y ? 1.0 : 0.0; }
-double greater_equal(double x, double y) { return x >= y ? 1.0 : 0.0; }
-double less(double x, double y) { return x < y ? 1.0 : 0.0; }
-double less_equal(double x, double y) { return x <= y ? 1.0 : 0.0; }
+double add(double x, double y) {
+    return x + y;
+}
+double sub(double x, double y) {
+    return x - y;
+}
+double mul(double x, double y) {
+    return x * y;
+}
+double real_div(double x, double y) {
+    return x / y;
+}
+double floor_div(double x, double y) {
+    return std::floor(x / y);
+}
+double maximum(double x, double y) {
+    return std::max(x, y);
+}
+double minimum(double x, double y) {
+    return std::min(x, y);
+}
+double power(double x, double y) {
+    return std::pow(x, y);
+}
+double equal(double x, double y) {
+    return x == y ? 1.0 : 0.0;
+}
+double not_equal(double x, double y) {
+    return x != y ? 1.0 : 0.0;
+}
+double greater(double x, double y) {
+    return x > y ? 1.0 : 0.0;
+}
+double greater_equal(double x, double y) {
+    return x >= y ? 1.0 : 0.0;
+}
+double less(double x, double y) {
+    return x < y ? 1.0 : 0.0;
+}
+double less_equal(double x, double y) {
+    return x <= y ? 1.0 : 0.0;
+}
 
 std::vector<Type> infer_select(const Arguments& in) {
     const Type &cond = in.type("cond"), &a = in.type("a"), &b = in.type("b");
-    if (a.dtype != b.dtype) { in.fail("a is {} and b is {}; cast one", a.text(), b.text()); }
+    if (a.dtype != b.dtype) {
+        in.fail("a is {} and b is {}; cast one", a.text(), b.text());
+    }
     const Type both = Type::tensor(a.dtype, broadcast_shape(in, a, b));
     return {Type::tensor(a.dtype, broadcast_shape(in, cond, both))};
 }

@@ -9,11 +9,13 @@ namespace {
 const std::vector<Schema>& all() {
     static const std::vector<Schema> schemas = [] {
         std::vector<Schema> joined;
-        for (auto family : {ops::products(), ops::elementwise_binary(), ops::elementwise_unary(), ops::reductions(),
-                            ops::layout()}) {
-            joined.insert(joined.end(), std::make_move_iterator(family.begin()), std::make_move_iterator(family.end()));
+        for (auto family : {ops::products(), ops::elementwise_binary(), ops::elementwise_unary(),
+                            ops::reductions(), ops::layout()}) {
+            joined.insert(joined.end(), std::make_move_iterator(family.begin()),
+                          std::make_move_iterator(family.end()));
         }
-        std::sort(joined.begin(), joined.end(), [](const Schema& a, const Schema& b) { return a.name < b.name; });
+        std::sort(joined.begin(), joined.end(),
+                  [](const Schema& a, const Schema& b) { return a.name < b.name; });
         return joined;
     }();
     return schemas;
@@ -23,15 +25,18 @@ const std::vector<Schema>& all() {
 
 const Schema* find_schema(std::string_view op) {
     const auto& schemas = all();
-    const auto found = std::lower_bound(schemas.begin(), schemas.end(), op,
-                                        [](const Schema& schema, std::string_view name) { return schema.name < name; });
+    const auto found = std::lower_bound(
+        schemas.begin(), schemas.end(), op,
+        [](const Schema& schema, std::string_view name) { return schema.name < name; });
     return found != schemas.end() && found->name == op ? &*found : nullptr;
 }
 
 std::span<const Schema* const> schemas() {
     static const std::vector<const Schema*> pointers = [] {
         std::vector<const Schema*> list;
-        for (const Schema& schema : all()) { list.push_back(&schema); }
+        for (const Schema& schema : all()) {
+            list.push_back(&schema);
+        }
         return list;
     }();
     return pointers;
@@ -45,27 +50,37 @@ Parameter tensor(std::string_view name, std::vector<DType> dtypes) {
 Parameter optional_tensor(std::string_view name, std::vector<DType> dtypes) {
     return {name, Parameter::Kind::tensor, std::move(dtypes), false, std::nullopt};
 }
-Parameter constant(std::string_view name) { return {name, Parameter::Kind::constant, {}, true, std::nullopt}; }
+Parameter constant(std::string_view name) {
+    return {name, Parameter::Kind::constant, {}, true, std::nullopt};
+}
 Parameter constant(std::string_view name, Literal default_value) {
     return {name, Parameter::Kind::constant, {}, false, std::move(default_value)};
 }
-Parameter optional_constant(std::string_view name) { return {name, Parameter::Kind::constant, {}, false, std::nullopt}; }
+Parameter optional_constant(std::string_view name) {
+    return {name, Parameter::Kind::constant, {}, false, std::nullopt};
+}
 
 int axis(const Arguments& in, std::int64_t axis, const Shape& shape) {
     const int rank = shape.rank();
-    if (axis < -rank || axis >= rank) { in.fail("axis {0} of x {1} is not in [-{2}, {2})", axis, shape.text(), rank); }
+    if (axis < -rank || axis >= rank) {
+        in.fail("axis {0} of x {1} is not in [-{2}, {2})", axis, shape.text(), rank);
+    }
     return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 
 std::vector<int> axes(const Arguments& in, std::string_view name, const Shape& shape) {
     std::vector<int> result;
     if (!in.has(name)) {
-        for (int i = 0; i < shape.rank(); ++i) { result.push_back(i); }
+        for (int i = 0; i < shape.rank(); ++i) {
+            result.push_back(i);
+        }
         return result;
     }
     for (const std::int64_t value : in.integers(name)) {
         const int one = axis(in, value, shape);
-        if (std::find(result.begin(), result.end(), one) != result.end()) { in.fail("axis {} is given twice", value); }
+        if (std::find(result.begin(), result.end(), one) != result.end()) {
+            in.fail("axis {} is given twice", value);
+        }
         result.push_back(one);
     }
     std::sort(result.begin(), result.end());
@@ -75,7 +90,8 @@ std::vector<int> axes(const Arguments& in, std::string_view name, const Shape& s
 Shape broadcast_shape(const Arguments& in, const Type& x, const Type& y) {
     Shape shape;
     if (!broadcast(x.shape, y.shape, shape)) {
-        in.fail("x {} and y {} do not broadcast: sizes must be equal or 1", x.shape.text(), y.shape.text());
+        in.fail("x {} and y {} do not broadcast: sizes must be equal or 1", x.shape.text(),
+                y.shape.text());
     }
     return shape;
 }

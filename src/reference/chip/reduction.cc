@@ -7,18 +7,24 @@
 namespace pome::reference::chip {
 namespace {
 
-double operand(fp16 x) { return is_nan(x) ? std::numeric_limits<double>::infinity() : static_cast<double>(to_float(x)); }
+double operand(fp16 x) {
+    return is_nan(x) ? std::numeric_limits<double>::infinity() : static_cast<double>(to_float(x));
+}
 
 /// a + b with both cut to multiples of the unit that the larger one has at `bits` fraction bits.
 double aligned_sum(double a, double b, int bits) {
     const double larger = std::max(std::fabs(a), std::fabs(b));
-    if (larger == 0.0 || std::isinf(larger)) { return a + b; }
+    if (larger == 0.0 || std::isinf(larger)) {
+        return a + b;
+    }
     const double unit = std::ldexp(1.0, std::ilogb(larger) - bits);
     return std::trunc(a / unit) * unit + std::trunc(b / unit) * unit;
 }
 
 fp16 finish(double sum, const Numerics::Reduction& rules) {
-    if (std::isnan(sum) || sum == 0.0) { return fp16{0}; }
+    if (std::isnan(sum) || sum == 0.0) {
+        return fp16{0};
+    }
     return to_fp16(sum, rules.output);
 }
 
@@ -27,7 +33,9 @@ fp16 finish(double sum, const Numerics::Reduction& rules) {
 double tiled_sum(std::span<const fp16> x, const Numerics::Reduction& rules) {
     double sum = 0.0;
     if (!rules.narrow) {
-        for (const fp16 value : x) { sum += operand(value); }
+        for (const fp16 value : x) {
+            sum += operand(value);
+        }
         return sum;
     }
     const auto tile = static_cast<std::size_t>(rules.tile);
@@ -41,7 +49,9 @@ double tiled_sum(std::span<const fp16> x, const Numerics::Reduction& rules) {
     return sum;
 }
 
-fp16 reduce_sum(std::span<const fp16> x, const Numerics::Reduction& rules) { return finish(tiled_sum(x, rules), rules); }
+fp16 reduce_sum(std::span<const fp16> x, const Numerics::Reduction& rules) {
+    return finish(tiled_sum(x, rules), rules);
+}
 
 fp16 reduce_mean(std::span<const fp16> x, const Numerics::Reduction& rules) {
     const float factor = 1.0F / static_cast<float>(x.size());

@@ -7,15 +7,31 @@
 
 namespace pome::reference::chip {
 
-enum class Function : std::uint8_t { sigmoid, tanh, gelu, silu, erf, exp, exp2, log, sqrt, rsqrt, inverse, sin, cos };
+enum class Function : std::uint8_t {
+    sigmoid,
+    tanh,
+    gelu,
+    silu,
+    erf,
+    exp,
+    exp2,
+    log,
+    sqrt,
+    rsqrt,
+    inverse,
+    sin,
+    cos
+};
 
-/// One element of a table-driven function: 33 knots, fp16(f(knot)) ties away, linear between them with one rounding to
-/// fp16 at the end, clamped outside. Published error bounds are met; the bits of the knots are assumed, not known.
-/// With tables disabled: the exact function, rounded once.
-/// Source: ane-guide ch. 3, 25, 26 and the M4/M6 study, as summed up in the fact sheets (spec.md 3.6).
+/// One element of a table-driven function: 33 knots, fp16(f(knot)) ties away, linear between them
+/// with one rounding to fp16 at the end, clamped outside. Published error bounds are met; the bits
+/// of the knots are assumed, not known. With tables disabled: the exact function, rounded once.
+/// Source: ane-guide ch. 3, 25, 26 and the M4/M6 study, as summed up in the fact sheets
+/// (spec.md 3.6).
 fp16 evaluate(Function function, fp16 x, const Numerics& numerics);
 
-/// x^p. -0.5, 0.5, -1 and 2 are rsqrt, sqrt, inverse and a product; other powers are 2^(p log2 x), exact in between.
+/// x^p. -0.5, 0.5, -1 and 2 are rsqrt, sqrt, inverse and a product; other powers are 2^(p log2 x),
+/// exact in between.
 fp16 power(fp16 x, fp16 p, const Numerics& numerics);
 
 }  // namespace pome::reference::chip

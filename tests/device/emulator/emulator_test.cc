@@ -27,10 +27,12 @@ std::vector<float> run(Device& device, const mil::Package& package, const std::v
             input.halves()[i] = to_fp16(x[static_cast<std::size_t>(i)], Rounding::nearest_even);
         }
     }
-    executable->evaluate({{{executable->inputs()[0].name, &input}}, {{executable->outputs()[0].name, &output}}});
+    executable->evaluate(
+        {{{executable->inputs()[0].name, &input}}, {{executable->outputs()[0].name, &output}}});
     std::vector<float> y;
     for (std::int64_t i = 0; i < output.elements(); ++i) {
-        y.push_back(output.type().dtype == DType::fp32 ? output.floats()[i] : to_float(output.halves()[i]));
+        y.push_back(output.type().dtype == DType::fp32 ? output.floats()[i]
+                                                       : to_float(output.halves()[i]));
     }
     return y;
 }
@@ -49,9 +51,13 @@ TEST(Hardware, FeedForwardBackwardEqualsTheEngineInEveryBit) {
     package.program = mil::read(read_text(folder / "fused_bwd.mil"));
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         const auto name = entry.path().filename().string();
-        if (!name.starts_with("fused_bwd_w")) { continue; }
+        if (!name.starts_with("fused_bwd_w")) {
+            continue;
+        }
         const auto bytes = read_file(entry.path());
-        for (const std::string& key : {name, name.substr(10)}) { package.weights.add("@model_path/weights/" + key, bytes); }
+        for (const std::string& key : {name, name.substr(10)}) {
+            package.weights.add("@model_path/weights/" + key, bytes);
+        }
     }
     ThreadPool pool;
     const auto device = make_emulator("m4", {}, pool);
@@ -59,7 +65,9 @@ TEST(Hardware, FeedForwardBackwardEqualsTheEngineInEveryBit) {
     const auto expected = floats(folder / "fused_bwd_dx_seq64_f32le.bin");
     ASSERT_EQ(y.size(), expected.size());
     std::size_t equal = 0;
-    for (std::size_t i = 0; i < y.size(); ++i) { equal += y[i] == expected[i] ? 1 : 0; }
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        equal += y[i] == expected[i] ? 1 : 0;
+    }
     EXPECT_EQ(equal, 49152U);
 }
 
@@ -72,11 +80,16 @@ TEST(Emulator, AgreesWithTheReferenceDeviceOnMixedPrograms) {
         for (int round = 0; round < 20; ++round) {
             Builder b;
             const auto x = b.input("x", Type::tensor(DType::fp16, {1, 8, 4, 6}));
-            const auto weight = b.constant(mil::Literal::tensor(DType::fp16, {5, 4, 3, 3}, [&] {
-                std::vector<double> values(5 * 4 * 9);
-                for (double& value : values) { value = random.normal() * 0.2; }
-                return values;
-            }()), "W");
+            const auto weight =
+                b.constant(mil::Literal::tensor(DType::fp16, {5, 4, 3, 3},
+                                                [&] {
+                                                    std::vector<double> values(5 * 4 * 9);
+                                                    for (double& value : values) {
+                                                        value = random.normal() * 0.2;
+                                                    }
+                                                    return values;
+                                                }()),
+                           "W");
             Builder::Conv form;
             form.pad = {1, 1, 1, 1};
             auto v = b.slice(x, {0, round % 4, 0, 0}, {1, 4, 4, 6});
@@ -87,9 +100,15 @@ TEST(Emulator, AgreesWithTheReferenceDeviceOnMixedPrograms) {
             b.output(b.rename(b.matmul(v, v, false, true), "y"));
             const mil::Package package{mil::make_program(b.take()), {}};
             std::vector<float> input(8 * 4 * 6);
-            for (float& value : input) { value = static_cast<float>(random.normal()); }
-            const auto y = run(*emulator, package, input), expected = run(*reference, package, input);
-            for (std::size_t i = 0; i < y.size(); ++i) { ASSERT_NEAR(y[i], expected[i], 0.01 + 0.01 * std::fabs(expected[i])) << "round " << round; }
+            for (float& value : input) {
+                value = static_cast<float>(random.normal());
+            }
+            const auto y = run(*emulator, package, input),
+                       expected = run(*reference, package, input);
+            for (std::size_t i = 0; i < y.size(); ++i) {
+                ASSERT_NEAR(y[i], expected[i], 0.01 + 0.01 * std::fabs(expected[i]))
+                    << "round " << round;
+            }
         }
     }
 }
@@ -102,26 +121,37 @@ TEST(Emulator, ResultsDoNotDependOnThreads) {
     const mil::Package package{mil::make_program(b.take()), {}};
     Random random(3);
     std::vector<float> input(64 * 96);
-    for (float& value : input) { value = static_cast<float>(random.normal()); }
+    for (float& value : input) {
+        value = static_cast<float>(random.normal());
+    }
     ThreadPool one(1), three(3);
-    EXPECT_EQ(run(*make_emulator("m4", {}, one), package, input), run(*make_emulator("m4", {}, three), package, input));
+    EXPECT_EQ(run(*make_emulator("m4", {}, one), package, input),
+              run(*make_emulator("m4", {}, three), package, input));
 }
 
 TEST(Emulator, RefusesWhatItDoesNotKnow) {
     ThreadPool pool(1);
     const auto device = make_emulator("m4", {}, pool);
-    const auto refusal = [&](const std::string& statement, const std::string& type = "fp16, [1, 4, 1, 2]") {
-        const std::string text = "program(1.3)\n{\n  func main<ios18>(tensor<" + type + "> x) {\n    " + statement + "\n  } -> (y);\n}\n";
+    const auto refusal = [&](const std::string& statement,
+                             const std::string& type = "fp16, [1, 4, 1, 2]") {
+        const std::string text = "program(1.3)\n{\n  func main<ios18>(tensor<" + type +
+                                 "> x) {\n    " + statement + "\n  } -> (y);\n}\n";
         return error_text([&] { device->compile({mil::read(text), {}}); });
     };
     EXPECT_EQ(refusal("tensor<fp16, [1, 4, 1, 2]> y = mystery(x = x);"),
-              "[emulator.compile] mystery: the emulator does not know this op; `pome devices --verbose` lists those it knows (line 4, %y)");
+              "[emulator.compile] mystery: the emulator does not know this op; `pome devices "
+              "--verbose` lists those it knows (line 4, %y)");
     EXPECT_EQ(refusal("tensor<fp16, [1, 70000, 1, 1]> y = relu(x = x);", "fp16, [1, 70000, 1, 1]"),
-              "[device.compile] emulator:m4 refuses the program: axis of size 70000 exceeds ANE family H16's max dimension 65536 "
+              "[device.compile] emulator:m4 refuses the program: axis of size 70000 exceeds ANE "
+              "family H16's max dimension 65536 "
               "(line 3, %x); split the axis (and 1 more)");
-    EXPECT_EQ(refusal("tensor<fp16, [1, 1, 1, 1, 1, 2]> y = reshape(x = x, shape = tensor<int32, [6]>([1, 1, 1, 1, 1, 2]));", "fp16, [2]"),
-              "[device.compile] emulator:m4 refuses the program: tensor rank 6 exceeds the ANE maximum of 5 (line 4, %y); merge axes with reshape");
-    EXPECT_EQ(error_text([&] { make_emulator("m99", {}, pool); }), "[device.profile] no profile for chip 'm99'; known: m4");
+    EXPECT_EQ(refusal("tensor<fp16, [1, 1, 1, 1, 1, 2]> y = reshape(x = x, shape = tensor<int32, "
+                      "[6]>([1, 1, 1, 1, 1, 2]));",
+                      "fp16, [2]"),
+              "[device.compile] emulator:m4 refuses the program: tensor rank 6 exceeds the ANE "
+              "maximum of 5 (line 4, %y); merge axes with reshape");
+    EXPECT_EQ(error_text([&] { make_emulator("m99", {}, pool); }),
+              "[device.profile] no profile for chip 'm99'; known: m4");
 }
 
 TEST(Device, BindingsAreChecked) {
@@ -131,18 +161,30 @@ TEST(Device, BindingsAreChecked) {
     const auto x = b.input("x", Type::tensor(DType::fp16, {1, 4, 1, 2}));
     b.output(b.rename(b.unary("relu", x), "y"));
     const auto executable = device->compile({mil::make_program(b.take()), {}});
-    Surface right(Type::tensor(DType::fp16, {1, 4, 1, 2})), wrong(Type::tensor(DType::fp16, {1, 4, 1, 3}));
-    EXPECT_EQ(error_text([&] { executable->evaluate({{}, {{"y", &right}}}); }),
+    Surface right(Type::tensor(DType::fp16, {1, 4, 1, 2})),
+        wrong(Type::tensor(DType::fp16, {1, 4, 1, 3}));
+    EXPECT_EQ(error_text([&] {
+                  executable->evaluate({{}, {{"y", &right}}});
+              }),
               "[device.evaluate] input 'x' (fp16 [1,4,1,2]) has no surface; bind one");
-    EXPECT_EQ(error_text([&] { executable->evaluate({{{"x", &wrong}}, {{"y", &right}}}); }),
-              "[device.evaluate] input 'x' is fp16 [1,4,1,2], the surface bound to it holds fp16 [1,4,1,3]");
-    EXPECT_EQ(error_text([&] { executable->evaluate({{{"x", &right}}, {{"y", &right}}}); }),
+    EXPECT_EQ(error_text([&] {
+                  executable->evaluate({{{"x", &wrong}}, {{"y", &right}}});
+              }),
+              "[device.evaluate] input 'x' is fp16 [1,4,1,2], the surface bound to it holds fp16 "
+              "[1,4,1,3]");
+    EXPECT_EQ(error_text([&] {
+                  executable->evaluate({{{"x", &right}}, {{"y", &right}}});
+              }),
               "[device.evaluate] output 'y' is bound to the surface of input 'x'");
 }
 
 TEST(Profile, EveryValueNamesItsSource) {
-    EXPECT_EQ(error_text([] { parse_profile("chip = { value = \"x\", evidence = \"measured\" }", "p.toml"); }), "[device.profile] p.toml: 'chip' names no source");
-    EXPECT_EQ(error_text([] { parse_profile("chip = \"x\"", "p.toml"); }), "[device.profile] p.toml: 'chip' must be a table {value, evidence, source}");
+    EXPECT_EQ(error_text([] {
+                  parse_profile("chip = { value = \"x\", evidence = \"measured\" }", "p.toml");
+              }),
+              "[device.profile] p.toml: 'chip' names no source");
+    EXPECT_EQ(error_text([] { parse_profile("chip = \"x\"", "p.toml"); }),
+              "[device.profile] p.toml: 'chip' must be a table {value, evidence, source}");
     EXPECT_GE(find_profile("m4").facts.size(), 20U);
     EXPECT_EQ(find_profile("m4").numerics, Numerics{}) << "the defaults are the M4's";
 }
