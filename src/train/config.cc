@@ -174,7 +174,6 @@ void read_engine(Reader& r, EngineConfig& e) {
     r.read("engine.loss_scale", e.loss_scale.initial);
     r.read("engine.loss_scale_maximum", e.loss_scale.maximum);
     r.read("engine.loss_scale_patience", e.loss_scale.patience);
-    r.read("engine.product_scaling", e.product_scaling);
     std::string sigmoid(sigmoid_name(e.sigmoid));
     r.read("engine.sigmoid", sigmoid);
     e.sigmoid = sigmoid_from(sigmoid);
@@ -303,7 +302,6 @@ std::string Config::text() const {
                                           {"loss_scale", engine.loss_scale.initial},
                                           {"loss_scale_maximum", engine.loss_scale.maximum},
                                           {"loss_scale_patience", engine.loss_scale.patience},
-                                          {"product_scaling", engine.product_scaling},
                                           {"sigmoid", std::string(sigmoid_name(engine.sigmoid))},
                                           {"scale_query", engine.scale_query}});
     return text;

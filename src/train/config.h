@@ -52,8 +52,6 @@ struct EngineConfig {
     std::string numerics = "exact";  ///< exact | fast (emulator)
     int threads = 0;                 ///< 0: all processors
     LossScaleConfig loss_scale;
-    bool product_scaling =
-        false;  ///< a power-of-two scale for each product of a weight, from tracked ranges
     model::Sigmoid sigmoid = model::Sigmoid::native;
     bool scale_query = true;
 };

@@ -1,0 +1,74 @@
+#!/bin/sh
+# The program as a user meets it: the commands of README, exit statuses, messages.
+set -eu
+pome=$1
+source=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+fail() { echo "FAILED: $1"; exit 1; }
+for command in "" train generate eval devices run inspect data "data prepare" "data stories" "bench train_step"; do
+    # shellcheck disable=SC2086
+    "$pome" $command --help | grep -q "Example" || fail "pome $command --help shows no example"
+done
+"$pome" data stories --output stories.txt --bytes 40000
+"$pome" data prepare stories.txt --output data --vocabulary 330 --json | grep -q '"vocabulary":330' || fail "data prepare"
+cat >c.toml <<'TOML'
+[model]
+width = 32
+hidden = 64
+layers = 1
+heads = 2
+vocabulary = 330
+sequence = 32
+[data]
+directory = "data"
+[train]
+steps = 8
+report_every = 4
+save_every = 4
+sample_tokens = 8
+TOML
+"$pome" train c.toml --run run >out || fail "train"
+grep -q "^step      8  train " out || fail "no report line"
+grep -q "^sample: " out || fail "no sample"
+"$pome" train --resume run >/dev/null || fail "resume of a finished run"
+status=0
+"$pome" train c.toml --run run 2>error || status=$?
+[ $status = 1 ] && grep -q "holds a run already" error || fail "a second run in one directory"
+"$pome" generate --model run --tokenizer data/tokenizer.bin --tokens 5 --temperature 0 --prompt "Once" | grep -q "^Once" || fail "generate"
+"$pome" eval --model run --tokenizer data/tokenizer.bin --data stories.txt --windows 3 --json | grep -q '"perplexity":' || fail "eval"
+"$pome" inspect run/checkpoints/best --json | grep -q '"kind":"checkpoint"' || fail "inspect"
+"$pome" devices --json | grep -q '"emulator:m4"' || fail "devices"
+python=""
+for candidate in python3 /usr/bin/python3; do
+    if [ -z "$python" ] && "$candidate" -c 'import numpy' 2>/dev/null; then python=$candidate; fi
+done
+[ -n "$python" ] || { echo "SKIPPED arrays: no python3 with numpy"; python=:; cp "$source/examples/double_x.npy" x.npy; }
+"$python" - <<'PY'
+import numpy
+numpy.save("x.npy", numpy.arange(8, dtype=numpy.float32).reshape(1, 4, 1, 2))
+PY
+"$pome" run "$source/examples/double.mil" --input x=x.npy --output y=y.npy --device emulator:m4 || fail "run"
+"$python" - <<'PY'
+import numpy
+y = numpy.load("y.npy")
+assert y.dtype == numpy.float16 and (y == 2 * numpy.arange(8).reshape(1, 4, 1, 2)).all(), y
+PY
+status=0
+"$pome" run "$source/examples/double.mil" --device emulator:m4 2>error || status=$?
+[ $status = 1 ] && grep -q "input 'x' (fp16 \[1,4,1,2\]) has no array; add --input x=FILE.npy" error || fail "a missing input"
+status=0
+"$pome" generate --model nothing 2>error || status=$?
+[ $status = 2 ] || fail "wrong usage has status $status"
+status=0
+"$pome" eval --model run --tokenizer data/tokenizer.bin --data stories.txt --device emulator:m9 2>error || status=$?
+[ $status = 1 ] && grep -q "no profile for chip 'm9'; known: m4" error || fail "an unknown chip"
+if [ -n "${POME_TEST_DATA:-}" ]; then
+    "$pome" generate --model "$POME_TEST_DATA/llama2c/stories260K.bin" --tokenizer "$POME_TEST_DATA/llama2c/tok512.bin" \
+        --device reference --temperature 0 --tokens 200 >text
+    cmp text "$POME_TEST_DATA/llama2c/stories260K_expected_t0_n200.txt" || fail "the published text"
+else
+    echo "SKIPPED the published text: set POME_TEST_DATA"
+fi
+echo "cli: all cases passed"
