@@ -3,80 +3,27 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "base/error.h"
 #include "base/fp16.h"
+#include "mil/literal_text.h"
 
 namespace pome::mil {
 namespace {
 
-template <typename T>
-void append(Literal::Bytes& bytes, T value) {
-    const std::size_t at = bytes.size();
-    bytes.resize(at + sizeof(T));
-    std::memcpy(bytes.data() + at, &value, sizeof(T));
-}
-
-template <typename T>
-void append_integer(Literal::Bytes& bytes, double value, DType dtype, double low, double high) {
-    if (!(value >= low && value <= high) || value != std::floor(value)) {
+void append_value(Literal::Bytes& bytes, DType dtype, double value) {
+    if (dtype == DType::string || is_floating(dtype)) {
+        return append_real(bytes, dtype, value);
+    }
+    const IntegerRange range = integer_range(dtype);
+    // One past the highest is a power of two: exact in double, which 2^64 - 1 is not.
+    const double end = 2.0 * static_cast<double>(range.high / 2 + 1);
+    if (!(value >= static_cast<double>(range.low) && value < end) || value != std::floor(value)) {
         fail(Code::malformed_program, "mil.literal", "{} does not fit {}", value, name(dtype));
     }
-    append(bytes, static_cast<T>(value));
-}
-
-double power_of_two(int exponent) {
-    return std::ldexp(1.0, exponent);
-}
-
-void append_number(Literal::Bytes& bytes, DType dtype, double value) {
-    switch (dtype) {
-        case DType::fp16:
-            return append(bytes, to_fp16(value, Rounding::nearest_even));
-        case DType::fp32:
-            return append(bytes, static_cast<float>(value));
-        case DType::fp64:
-            return append(bytes, value);
-        case DType::int8:
-            return append_integer<std::int8_t>(bytes, value, dtype, -128, 127);
-        case DType::int16:
-            return append_integer<std::int16_t>(bytes, value, dtype, -32768, 32767);
-        case DType::int32:
-            return append_integer<std::int32_t>(bytes, value, dtype, -power_of_two(31),
-                                                power_of_two(31) - 1);
-        case DType::int64:
-            return append_integer<std::int64_t>(bytes, value, dtype, -power_of_two(62),
-                                                power_of_two(62));
-        case DType::uint16:
-            return append_integer<std::uint16_t>(bytes, value, dtype, 0, 65535);
-        case DType::uint32:
-            return append_integer<std::uint32_t>(bytes, value, dtype, 0, power_of_two(32) - 1);
-        case DType::uint64:
-            return append_integer<std::uint64_t>(bytes, value, dtype, 0, power_of_two(62));
-        case DType::int4:
-            return append_integer<std::int8_t>(bytes, value, dtype, -8, 7);
-        case DType::boolean:
-        case DType::uint1:
-            return append_integer<std::uint8_t>(bytes, value, dtype, 0, 1);
-        case DType::uint2:
-            return append_integer<std::uint8_t>(bytes, value, dtype, 0, 3);
-        case DType::uint3:
-            return append_integer<std::uint8_t>(bytes, value, dtype, 0, 7);
-        case DType::uint4:
-            return append_integer<std::uint8_t>(bytes, value, dtype, 0, 15);
-        case DType::uint6:
-            return append_integer<std::uint8_t>(bytes, value, dtype, 0, 63);
-        case DType::uint8:
-            return append_integer<std::uint8_t>(bytes, value, dtype, 0, 255);
-        case DType::bf16:
-        case DType::fp8_e4m3fn:
-        case DType::fp8_e5m2:
-        case DType::string:
-            break;
-    }
-    fail(Code::unsupported, "mil.literal", "literals of {} cannot be written as numbers",
-         name(dtype));
+    append_integer(bytes, dtype,
+                   value < 0 ? static_cast<std::uint64_t>(static_cast<std::int64_t>(value))
+                             : static_cast<std::uint64_t>(value));
 }
 
 template <typename T>
@@ -124,7 +71,7 @@ Literal Literal::tensor(DType dtype, Shape shape, const std::vector<double>& val
     Bytes bytes;
     bytes.reserve(values.size() * size_in_memory(dtype));
     for (const double value : values) {
-        append_number(bytes, dtype, value);
+        append_value(bytes, dtype, value);
     }
     return {Type::tensor(dtype, std::move(shape)), std::move(bytes)};
 }

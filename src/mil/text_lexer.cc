@@ -1,18 +1,33 @@
 #include "mil/text_lexer.h"
 
-#include <cctype>
-
 #include "base/error.h"
 
 namespace pome::mil {
 namespace {
 
-bool starts_name(char c) {
-    return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '@';
+// The classes of <cctype> change with the locale; the language's do not.
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
 }
-bool continues_name(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '@' ||
-           c == '/' || c == ':';
+bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/// Messages stay one readable line whatever the text holds.
+std::string shortened(const std::string& text) {
+    constexpr std::size_t longest = 60;
+    std::string result;
+    for (const char c : text.substr(0, longest)) {
+        if (static_cast<unsigned char>(c) < 0x20) {
+            result += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        } else {
+            result += c;
+        }
+    }
+    return text.size() > longest ? result + "..." : result;
 }
 
 }  // namespace
@@ -22,9 +37,9 @@ std::string describe(const Token& token) {
         case Token::Kind::end:
             return "the end of the text";
         case Token::Kind::string:
-            return "the string \"" + token.text + "\"";
+            return "the string \"" + shortened(token.text) + "\"";
         default:
-            return "'" + token.text + "'";
+            return "'" + shortened(token.text) + "'";
     }
 }
 
@@ -44,6 +59,25 @@ char Lexer::take() {
     return c;
 }
 
+/// The character after a backslash.
+char Lexer::escaped() {
+    const Position start{line_, column_ - 1};
+    switch (const char c = at_ < text_.size() ? take() : '\0') {
+        case '"':
+        case '\\':
+            return c;
+        case 'n':
+            return '\n';
+        case 't':
+            return '\t';
+        case 'r':
+            return '\r';
+        default:
+            fail_at(start, "one of the escapes \\\" \\\\ \\n \\t \\r",
+                    c == '\0' ? std::string("'\\'") : "'\\" + shortened({c}) + "'");
+    }
+}
+
 Token Lexer::string(Position start) {
     Token token{Token::Kind::string, "", start};
     take();
@@ -52,23 +86,41 @@ Token Lexer::string(Position start) {
             fail_at({line_, column_}, "'\"' that ends the string",
                     at_ >= text_.size() ? "the end of the text" : "the end of the line");
         }
-        char c = take();
+        const char c = take();
         if (c == '"') {
             return token;
         }
-        if (c == '\\') {
-            if (at_ >= text_.size()) {
-                fail_at({line_, column_}, "an escaped character", "the end of the text");
-            }
-            c = take();
-            c = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
-        }
-        token.text += c;
+        token.text += c == '\\' ? escaped() : c;
     }
 }
 
+/// "-" belongs to a number when one follows, also "inf" and "nan".
+bool Lexer::starts_number() const {
+    const std::size_t sign = peek() == '-' ? 1 : 0;
+    const char first = peek(sign);
+    return is_digit(first) || (first == '.' && is_digit(peek(sign + 1))) ||
+           (sign == 1 && is_letter(first));
+}
+
+/// All that may belong to a number; whether it is one shows when its type is known.
+Token Lexer::number(Position start) {
+    Token token{Token::Kind::number, "", start};
+    if (peek() == '-') {
+        token.text += take();
+    }
+    const bool hexadecimal = peek() == '0' && (peek(1) == 'x' || peek(1) == 'X');
+    const std::string_view marks = hexadecimal ? "pP" : "eE";
+    bool exponent = false;
+    while (is_digit(peek()) || is_letter(peek()) || peek() == '.' ||
+           (exponent && (peek() == '+' || peek() == '-'))) {
+        exponent = marks.find(peek()) != std::string_view::npos;
+        token.text += take();
+    }
+    return token;
+}
+
 Token Lexer::next() {
-    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(peek())) != 0) {
+    while (at_ < text_.size() && is_space(peek())) {
         take();
     }
     const Position start{line_, column_};
@@ -84,27 +136,12 @@ Token Lexer::next() {
         take();
         return {Token::Kind::arrow, "->", start};
     }
-    Token token{Token::Kind::symbol, "", start};
-    const auto digit = [&](std::size_t ahead) {
-        return std::isdigit(static_cast<unsigned char>(peek(ahead))) != 0;
-    };
-    if (digit(0) ||
-        ((c == '-' || c == '+') &&
-         (digit(1) || peek(1) == '.' || peek(1) == 'i' || peek(1) == 'n')) ||
-        (c == '.' && digit(1))) {
-        token.kind = Token::Kind::number;
-        token.text += take();
-        while (std::isalnum(static_cast<unsigned char>(peek())) != 0 || peek() == '.' ||
-               ((peek() == '+' || peek() == '-') &&
-                (token.text.back() == 'e' || token.text.back() == 'E' || token.text.back() == 'p' ||
-                 token.text.back() == 'P'))) {
-            token.text += take();
-        }
-        return token;
+    if (starts_number()) {
+        return number(start);
     }
-    if (starts_name(c)) {
-        token.kind = Token::Kind::name;
-        while (continues_name(peek())) {
+    if (is_letter(c)) {
+        Token token{Token::Kind::name, "", start};
+        while (is_letter(peek()) || is_digit(peek())) {
             token.text += take();
         }
         return token;
@@ -113,8 +150,7 @@ Token Lexer::next() {
         fail_at(start, "a name, number, string or symbol of the language",
                 fmt::format("byte {:#04x}", static_cast<unsigned char>(c)));
     }
-    token.text = take();
-    return token;
+    return {Token::Kind::symbol, std::string(1, take()), start};
 }
 
 }  // namespace pome::mil

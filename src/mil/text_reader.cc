@@ -1,8 +1,9 @@
+#include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <limits>
+#include <optional>
 
 #include "base/error.h"
+#include "mil/literal_text.h"
 #include "mil/text.h"
 #include "mil/text_lexer.h"
 
@@ -11,18 +12,35 @@ namespace {
 
 using Kind = Token::Kind;
 
-/// Types and literals nest; programs seen in the wild reach five.
+/// Types and literals nest; programs seen in the wild reach eight.
 constexpr int deepest = 64;
+/// Lines and columns are ints.
+constexpr std::size_t longest_text = std::size_t{1} << 30;
+/// MIL has five axes at most.
+constexpr std::size_t highest_rank = 16;
+constexpr std::uint64_t most_elements = std::uint64_t{1} << 62;
+
+/// How much memory a type takes, in words of its text.
+std::size_t weight_of(const Type& type) {
+    std::size_t weight = 1 + static_cast<std::size_t>(type.shape.rank());
+    for (const Type& item : type.items) {
+        weight += weight_of(item);
+    }
+    return weight;
+}
 
 class Reader {
   public:
-    Reader(std::string_view text, std::string_view source) : lexer_(text, source) { advance(); }
+    Reader(std::string_view text, std::string_view source)
+        : lexer_(text, source), budget_(8 * text.size()) {
+        advance();
+    }
 
     Program program() {
         Program result;
         word("program", "'program'");
         symbol("(");
-        result.version = expect(Kind::number, "a version such as 1.3").text;
+        result.version = version();
         symbol(")");
         if (is("[")) {
             result.attributes = attributes();
@@ -35,10 +53,9 @@ class Reader {
         if (token_.kind != Kind::end) {
             wrong("the end of the text");
         }
-        // One spelling of a scalar decides; programs without any go by their version.
-        result.dialect = dialect_known_            ? dialect_
-                         : result.version == "1.0" ? Dialect::canonical
-                                                   : Dialect::terse;
+        // The first scalar's spelling decides; programs without any go by their version.
+        result.dialect =
+            dialect_.value_or(result.version == "1.0" ? Dialect::canonical : Dialect::terse);
         return result;
     }
 
@@ -64,7 +81,7 @@ class Reader {
     }
     void symbol(std::string_view text) {
         if (!is(text)) {
-            wrong("'" + std::string(text) + "'");
+            wrong(fmt::format("'{}'", text));
         }
         advance();
     }
@@ -81,122 +98,153 @@ class Reader {
         }
         advance();
     }
+    /// "OPEN item, item CLOSE", or no item at all.
+    template <typename Item>
+    void sequence(std::string_view open, std::string_view close, const Item& item) {
+        symbol(open);
+        if (skip(close)) {
+            return;
+        }
+        do {
+            item();
+        } while (skip(","));
+        if (!is(close)) {
+            wrong(fmt::format("',' or '{}'", close));
+        }
+        advance();
+    }
 
-    class Depth {
+    /// Recursion is counted, so that no text can exhaust the stack.
+    class Level {
       public:
-        explicit Depth(Reader& reader) : reader_(reader) {
+        explicit Level(Reader& reader) : reader_(reader) {
             if (++reader_.depth_ > deepest) {
                 reader_.wrong(fmt::format("at most {} levels of nesting", deepest));
             }
         }
-        ~Depth() { --reader_.depth_; }
-        Depth(const Depth&) = delete;
-        Depth& operator=(const Depth&) = delete;
+        ~Level() { --reader_.depth_; }
+        Level(const Level&) = delete;
+        Level& operator=(const Level&) = delete;
 
       private:
         Reader& reader_;
     };
 
     void saw(Dialect dialect) {
-        if (!dialect_known_) {
+        if (!dialect_) {
             dialect_ = dialect;
-            dialect_known_ = true;
         }
+    }
+
+    std::string version() {
+        const Token number = expect(Kind::number, "a version such as 1.3");
+        if (number.text.find_first_not_of("0123456789.") != std::string::npos) {
+            lexer_.fail_at(number.position, "a version such as 1.3", describe(number));
+        }
+        return number.text;
     }
 
     // Types.
-    std::int64_t dimension() {
+    std::int64_t size() {
         if (skip("?")) {
             return Shape::unknown;
         }
-        return integer(expect(Kind::number, "a size or '?'"), 0,
-                       std::numeric_limits<std::int64_t>::max());
-    }
-
-    std::int64_t integer(const Token& number, std::int64_t low, std::int64_t high) {
-        std::int64_t value = 0;
-        const std::string& text = number.text;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (error != std::errc() || end != text.data() + text.size() || value < low ||
-            value > high) {
-            lexer_.fail_at(number.position, fmt::format("an integer from {} to {}", low, high),
-                           describe(number));
+        const Token number = expect(Kind::number, "a size or '?'");
+        std::int64_t value = -1;
+        const char* const end = number.text.data() + number.text.size();
+        const auto [stop, error] = std::from_chars(number.text.data(), end, value);
+        if (error != std::errc() || stop != end || value < 0) {
+            lexer_.fail_at(number.position, "a size or '?'", describe(number));
         }
         return value;
     }
 
-    Type type() {
-        const Depth depth(*this);
-        const Token start = expect(Kind::name, "a type");
-        Type result;
-        if (start.text == "tensor") {
+    DType dtype(const Token& word) const {
+        const auto found = dtype_from_name(word.text);
+        if (!found) {
+            lexer_.fail_at(word.position, "a type such as fp16, int32 or tensor<...>",
+                           describe(word));
+        }
+        return *found;
+    }
+
+    Type type() { return rest_of_type(expect(Kind::name, "a type")); }
+
+    Type rest_of_type(const Token& word) {
+        const Level level(*this);
+        if (word.text == "tensor") {
             return rest_of_tensor();
         }
-        const auto found = start.text == "list"    ? Type::Kind::list
-                           : start.text == "tuple" ? Type::Kind::tuple
-                           : start.text == "dict"  ? Type::Kind::dictionary
-                           : start.text == "state" ? Type::Kind::state
-                                                   : Type::Kind::tensor;
-        result.kind = found;
-        if (found == Type::Kind::tensor) {
-            result.dtype = dtype_of(start);
+        Type result;
+        if (word.text == "list") {
+            result.kind = Type::Kind::list;
+        } else if (word.text == "tuple") {
+            result.kind = Type::Kind::tuple;
+        } else if (word.text == "dict") {
+            result.kind = Type::Kind::dictionary;
+        } else if (word.text == "state") {
+            result.kind = Type::Kind::state;
+        } else {
+            result.dtype = dtype(word);
             saw(Dialect::terse);
             return result;
         }
         symbol("<");
         result.items.push_back(type());
-        if (found == Type::Kind::list) {
+        if (result.kind == Type::Kind::list) {
             symbol(",");
-            result.length = dimension();
-        }
-        if (found == Type::Kind::dictionary) {
+            result.length = size();
+        } else if (result.kind == Type::Kind::dictionary) {
             symbol(",");
             result.items.push_back(type());
-        }
-        while (found == Type::Kind::tuple && skip(",")) {
-            result.items.push_back(type());
+        } else if (result.kind == Type::Kind::tuple) {
+            while (skip(",")) {
+                result.items.push_back(type());
+            }
         }
         symbol(">");
         return result;
     }
 
-    /// "<dtype, [sizes]>"
+    /// "<fp16, [1, 64, 1, ?]>"
     Type rest_of_tensor() {
         Type result;
         symbol("<");
-        result.dtype = dtype_of(expect(Kind::name, "an element type"));
+        result.dtype = dtype(expect(Kind::name, "an element type"));
         symbol(",");
-        symbol("[");
+        const Position start = token_.position;
         std::vector<std::int64_t> sizes;
-        while (!is("]")) {
-            sizes.push_back(dimension());
-            if (!skip(",")) {
-                break;
+        sequence("[", "]", [&] {
+            if (sizes.size() == highest_rank) {
+                wrong(fmt::format("']' after at most {} sizes", highest_rank));
             }
-        }
-        symbol("]");
+            sizes.push_back(size());
+        });
         symbol(">");
         if (sizes.empty()) {
             saw(Dialect::canonical);
         }
         result.shape = Shape(std::move(sizes));
+        check_product(result.shape, start);
         return result;
     }
 
-    DType dtype_of(const Token& name) {
-        const auto dtype = dtype_from_name(name.text);
-        if (!dtype) {
-            lexer_.fail_at(name.position, "a type such as fp16, int32 or tensor<...>",
-                           describe(name));
+    /// Later code multiplies sizes freely.
+    void check_product(const Shape& shape, Position start) const {
+        std::uint64_t product = 1;
+        for (const std::int64_t n : shape) {
+            const auto factor = static_cast<std::uint64_t>(std::max<std::int64_t>(n, 1));
+            if (product > most_elements / factor) {
+                lexer_.fail_at(start, "sizes whose product is at most 2^62", shape.text());
+            }
+            product *= factor;
         }
-        return *dtype;
     }
 
     // Literals.
     Literal value() { return payload(type()); }
 
     Literal payload(const Type& type) {
-        const Depth depth(*this);
         symbol("(");
         Literal result = contents(type);
         symbol(")");
@@ -204,226 +252,220 @@ class Reader {
     }
 
     Literal contents(const Type& type) {
+        const Level level(*this);
+        spend(type);
         Literal result;
         result.type = type;
         switch (type.kind) {
             case Type::Kind::dictionary:
                 result.payload = entries(type);
-                return result;
-            case Type::Kind::list:
-                result.payload = items(type, "[", "]");
-                return result;
-            case Type::Kind::tuple:
-                result.payload = items(type, is("(") ? "(" : "[", is("(") ? ")" : "]");
-                return result;
-            case Type::Kind::state:
-                wrong("a literal; states have none");
-            case Type::Kind::tensor:
                 break;
+            case Type::Kind::list:
+                result.payload = list(type);
+                break;
+            case Type::Kind::tuple:
+                result.payload = tuple(type);
+                break;
+            case Type::Kind::state:
+                wrong("a tensor, list, tuple or dict: states have no literals");
+            case Type::Kind::tensor:
+                if (is_word("BLOBFILE")) {
+                    result.payload = blob();
+                } else if (type.dtype == DType::string) {
+                    result.payload = strings(type.shape);
+                } else {
+                    result.payload = numbers(type);
+                }
         }
-        if (is_word("BLOBFILE")) {
-            result.payload = blob();
-            return result;
-        }
-        const Token start = token_;
-        if (type.dtype == DType::string) {
-            Literal::Strings strings;
-            elements([&] { strings.push_back(expect(Kind::string, "a string").text); });
-            check_count(start, type, strings.size());
-            result.payload = std::move(strings);
-            return result;
-        }
-        Literal::Bytes bytes;
-        std::size_t count = 0;
-        elements([&] {
-            const auto one = Literal::number(type.dtype, number(type.dtype));
-            const auto& more = std::get<Literal::Bytes>(one.payload);
-            bytes.insert(bytes.end(), more.begin(), more.end());
-            ++count;
-        });
-        check_count(start, type, count);
-        result.payload = std::move(bytes);
         return result;
     }
 
-    /// One element, or (nested) lists of them: flat lists stand for any shape.
-    template <typename Take>
-    void elements(const Take& take) {
-        if (!is("[")) {
-            return take();
+    /// Each literal in a container copies its type, which its text does not repeat: `[{},{},{}]`
+    /// under a long type would take memory that no text paid for. Real programs use a tenth of
+    /// this.
+    void spend(const Type& type) {
+        const std::size_t weight = weight_of(type);
+        if (weight > budget_) {
+            wrong("literals whose types are shorter than this text");
         }
-        const Depth depth(*this);
-        symbol("[");
-        while (!is("]")) {
-            elements(take);
-            if (!skip(",")) {
-                break;
-            }
-        }
-        symbol("]");
+        budget_ -= weight;
     }
 
-    void check_count(const Token& start, const Type& type, std::size_t count) {
+    Literal::Strings strings(const Shape& shape) {
+        Literal::Strings result;
+        elements(Type::tensor(DType::string, shape), result,
+                 [&] { result.push_back(expect(Kind::string, "a string").text); });
+        return result;
+    }
+
+    Literal::Bytes numbers(const Type& type) {
+        Literal::Bytes result;
+        elements(type, result, [&] { number(type.dtype, result); });
+        return result;
+    }
+
+    /// One element for a scalar; lists nested as the shape says, or one flat list, for others.
+    template <typename Elements, typename Take>
+    void elements(const Type& type, const Elements& taken, const Take& take) {
+        if (type.shape.rank() == 0) {
+            return take();
+        }
+        const std::size_t width = std::max<std::size_t>(size_in_memory(type.dtype), 1);
+        const Position start = token_.position;
+        nested(type, 0, take);
         if (!type.shape.is_static()) {
             return;
         }
-        std::int64_t wanted = -1;
-        try {
-            wanted = type.shape.elements();
-        } catch (const Error&) {
+        const auto wanted = static_cast<std::size_t>(type.shape.elements());
+        if (taken.size() / width != wanted) {
+            lexer_.fail_at(start, fmt::format("{} elements for {}", wanted, type.text()),
+                           fmt::format("{}", taken.size() / width));
         }
-        if (wanted != static_cast<std::int64_t>(count)) {
-            lexer_.fail_at(start.position, fmt::format("{} elements for {}", wanted, type.text()),
+    }
+
+    template <typename Take>
+    void nested(const Type& type, int axis, const Take& take) {
+        const Position start = token_.position;
+        const bool innermost = axis + 1 == type.shape.rank();
+        std::int64_t count = 0;
+        bool flat = innermost;
+        sequence("[", "]", [&] {
+            if (count == 0 && axis == 0 && !is("[")) {
+                flat = true;
+            }
+            flat ? take() : nested(type, axis + 1, take);
+            ++count;
+        });
+        const std::int64_t wanted = type.shape[axis];
+        // A flat list is counted as a whole by the caller.
+        if (flat ? axis == 0 : wanted == Shape::unknown) {
+            return;
+        }
+        if (count != wanted && wanted != Shape::unknown && !(axis == 0 && count == 0)) {
+            lexer_.fail_at(start,
+                           fmt::format("{} items along axis {} of {}", wanted, axis, type.text()),
                            fmt::format("{}", count));
         }
     }
 
-    double number(DType dtype) {
-        if (is_word("true") || is_word("false")) {
-            const bool yes = is_word("true");
-            if (dtype != DType::boolean) {
-                wrong(fmt::format("a number of {}", name(dtype)));
+    void number(DType dtype, Literal::Bytes& bytes) {
+        const auto what = [&] { return fmt::format("a number of {}", name(dtype)); };
+        if (dtype == DType::boolean) {
+            if (!is_word("true") && !is_word("false")) {
+                wrong("true or false");
             }
-            advance();
-            return yes ? 1.0 : 0.0;
+            append_integer(bytes, dtype, is_word("true") ? 1 : 0);
+            return advance();
         }
-        Token token = token_;
-        if (token.kind == Kind::name && (token.text == "inf" || token.text == "nan")) {
-            token.kind = Kind::number;
+        const bool word =
+            token_.kind == Kind::name && (token_.text == "inf" || token_.text.starts_with("nan"));
+        if (token_.kind != Kind::number && !word) {
+            wrong(what());
         }
-        if (token.kind != Kind::number) {
-            wrong(fmt::format("a number of {}", name(dtype)));
+        if (const std::string reason = append_number(bytes, dtype, token_.text); !reason.empty()) {
+            lexer_.fail_at(token_.position, what(), describe(token_) + ", " + reason);
         }
         advance();
-        const double value =
-            is_floating(dtype)
-                ? real(token)
-                : static_cast<double>(integer(token, std::numeric_limits<std::int64_t>::min(),
-                                              std::numeric_limits<std::int64_t>::max()));
-        try {
-            Literal::number(dtype, value);
-        } catch (const Error& error) {
-            lexer_.fail_at(token.position, fmt::format("a number of {}", name(dtype)),
-                           fmt::format("'{}': {}", token.text, error.message()));
-        }
-        return value;
     }
 
-    /// Decimal or hexadecimal, rounded to double first: a second rounding to fp16 or fp32 follows.
-    double real(const Token& token) {
-        std::string_view text = token.text;
-        const bool negative = text.starts_with('-');
-        if (negative || text.starts_with('+')) {
-            text.remove_prefix(1);
-        }
-        double value = 0.0;
-        std::from_chars_result end{};
-        if (text.starts_with("0x") || text.starts_with("0X")) {
-            text.remove_prefix(2);
-            end = std::from_chars(text.data(), text.data() + text.size(), value,
-                                  std::chars_format::hex);
-        } else {
-            end = std::from_chars(text.data(), text.data() + text.size(), value);
-        }
-        if (end.ptr != text.data() + text.size() ||
-            (end.ec != std::errc() && end.ec != std::errc::result_out_of_range)) {
-            lexer_.fail_at(token.position, "a number", describe(token));
-        }
-        if (end.ec == std::errc::result_out_of_range) {
-            value = text.find("e-") != std::string_view::npos ||
-                            text.find("p-") != std::string_view::npos
-                        ? 0.0
-                        : HUGE_VAL;
-        }
-        return negative ? -value : value;
-    }
-
+    /// BLOBFILE(path = string("..."), offset = uint64(64)), in either order.
     Blob blob() {
         advance();
-        Blob result;
-        symbol("(");
-        for (int i = 0; i < 2; ++i) {
-            if (i > 0) {
-                symbol(",");
-            }
+        std::optional<std::string> path;
+        std::optional<std::uint64_t> offset;
+        const Position start = token_.position;
+        sequence("(", ")", [&] {
             const Token key = expect(Kind::name, "'path' or 'offset'");
             symbol("=");
-            const Token start = token_;
-            const Literal literal = value();
-            if (key.text == "path" && std::holds_alternative<Literal::Strings>(literal.payload) &&
-                literal.type.is_scalar()) {
-                result.path = std::get<Literal::Strings>(literal.payload).front();
-            } else if (key.text == "offset" && literal.type == Type::scalar(DType::uint64) &&
-                       std::holds_alternative<Literal::Bytes>(literal.payload)) {
-                result.offset = static_cast<std::uint64_t>(literal.numbers().front());
+            const Position place = token_.position;
+            const Type given = type();
+            symbol("(");
+            if (key.text == "path" && !path && given == Type::scalar(DType::string)) {
+                path = expect(Kind::string, "a string").text;
+            } else if (key.text == "offset" && !offset && given == Type::scalar(DType::uint64)) {
+                offset = blob_offset();
             } else {
-                lexer_.fail_at(start.position, "path = string(\"...\") or offset = uint64(...)",
-                               "'" + key.text + "' with " + literal.type.text());
+                lexer_.fail_at(place, "path = string(\"...\") or offset = uint64(...)",
+                               fmt::format("{} with {}", describe(key), given.text()));
             }
+            symbol(")");
+        });
+        if (!path || !offset) {
+            lexer_.fail_at(start, "path = string(\"...\") and offset = uint64(...)",
+                           path ? "no offset" : "no path");
         }
-        symbol(")");
-        return result;
+        return {std::move(*path), *offset};
+    }
+
+    std::uint64_t blob_offset() {
+        Literal::Bytes bytes;
+        number(DType::uint64, bytes);
+        std::uint64_t offset = 0;
+        for (std::size_t i = bytes.size(); i-- > 0;) {
+            offset = offset << 8 | std::to_integer<std::uint64_t>(bytes[i]);
+        }
+        return offset;
     }
 
     Literal::Entries entries(const Type& type) {
         Literal::Entries result;
-        symbol("{");
-        while (!is("}")) {
+        sequence("{", "}", [&] {
             symbol("{");
-            Literal key = contents_or_value(type.items.at(0));
+            Literal key = item(type.items[0]);
             symbol(",");
-            Literal mapped = contents_or_value(type.items.at(1));
+            Literal mapped = item(type.items[1]);
             symbol("}");
             result.emplace_back(std::move(key), std::move(mapped));
-            if (!skip(",")) {
-                break;
-            }
-        }
-        symbol("}");
+        });
         return result;
     }
 
-    Literal::Items items(const Type& type, std::string_view open, std::string_view close) {
+    Literal::Items list(const Type& type) {
+        const Position start = token_.position;
         Literal::Items result;
-        symbol(open);
-        while (!is(close)) {
-            const std::size_t index = type.kind == Type::Kind::tuple ? result.size() : 0;
-            if (index >= type.items.size()) {
-                wrong(fmt::format("'{}' after {} items", close, type.items.size()));
-            }
-            result.push_back(contents_or_value(type.items[index]));
-            if (!skip(",")) {
-                break;
-            }
+        sequence("[", "]", [&] { result.push_back(item(type.items[0])); });
+        if (type.length != Shape::unknown &&
+            type.length != static_cast<std::int64_t>(result.size())) {
+            lexer_.fail_at(start, fmt::format("a list of {} items", type.length),
+                           fmt::format("{}", result.size()));
         }
-        symbol(close);
         return result;
     }
 
-    /// Inside containers payloads stand bare or with their type.
-    Literal contents_or_value(const Type& type) {
-        const Depth depth(*this);
-        const bool typed = token_.kind == Kind::name && token_.text != "true" &&
-                           token_.text != "false" && token_.text != "BLOBFILE" &&
-                           token_.text != "inf" && token_.text != "nan";
+    Literal::Items tuple(const Type& type) {
+        const Position start = token_.position;
+        Literal::Items result;
+        sequence("(", ")", [&] {
+            if (result.size() == type.items.size()) {
+                wrong(fmt::format("')' after the {} items of the tuple", type.items.size()));
+            }
+            result.push_back(item(type.items[result.size()]));
+        });
+        if (result.size() != type.items.size()) {
+            lexer_.fail_at(start, fmt::format("a tuple of {} items", type.items.size()),
+                           fmt::format("{}", result.size()));
+        }
+        return result;
+    }
+
+    /// In containers payloads stand bare; one that begins with a type is read with that type.
+    Literal item(const Type& type) {
+        const bool typed = token_.kind == Kind::name && token_.text != "BLOBFILE" &&
+                           token_.text != "true" && token_.text != "false" &&
+                           token_.text != "inf" && !token_.text.starts_with("nan");
         return typed ? value() : contents(type);
     }
 
     // Statements.
     std::vector<Attribute> attributes() {
         std::vector<Attribute> result;
-        symbol("[");
-        while (!is("]")) {
+        sequence("[", "]", [&] {
             Attribute attribute;
             attribute.name = expect(Kind::name, "an attribute's name").text;
             symbol("=");
             attribute.value = value();
             result.push_back(std::move(attribute));
-            if (!skip(",")) {
-                break;
-            }
-        }
-        symbol("]");
+        });
         return result;
     }
 
@@ -442,14 +484,7 @@ class Reader {
         symbol("<");
         result.opset = expect(Kind::name, "an opset such as ios18").text;
         symbol(">");
-        symbol("(");
-        while (!is(")")) {
-            result.parameters.push_back(named_type());
-            if (!skip(",")) {
-                break;
-            }
-        }
-        symbol(")");
+        sequence("(", ")", [&] { result.parameters.push_back(named_type()); });
         if (is("[")) {
             result.attributes = attributes();
         }
@@ -459,14 +494,9 @@ class Reader {
         }
         symbol("}");
         expect(Kind::arrow, "'->'");
-        symbol("(");
-        while (!is(")")) {
+        sequence("(", ")", [&] {
             result.outputs.push_back(expect(Kind::name, "the name of an output").text);
-            if (!skip(",")) {
-                break;
-            }
-        }
-        symbol(")");
+        });
         symbol(";");
         return result;
     }
@@ -479,14 +509,7 @@ class Reader {
         } while (skip(","));
         symbol("=");
         result.op = expect(Kind::name, "an op").text;
-        symbol("(");
-        while (!is(")")) {
-            result.arguments.push_back(argument());
-            if (!skip(",")) {
-                break;
-            }
-        }
-        symbol(")");
+        sequence("(", ")", [&] { result.arguments.push_back(argument()); });
         if (is("[")) {
             result.attributes = attributes();
         }
@@ -498,59 +521,50 @@ class Reader {
         Argument result;
         result.name = expect(Kind::name, "an argument's name").text;
         symbol("=");
-        if (!is("(")) {
+        result.is_tuple = is("(");
+        if (result.is_tuple) {
+            sequence("(", ")", [&] { result.operands.push_back(operand()); });
+        } else {
             result.operands.push_back(operand());
-            return result;
         }
-        result.is_tuple = true;
-        symbol("(");
-        while (!is(")")) {
-            result.operands.push_back(operand());
-            if (!skip(",")) {
-                break;
-            }
-        }
-        symbol(")");
         return result;
     }
 
+    /// A name, a literal with its type, or a bare literal: int32, fp32, bool or string. "inf" and
+    /// "nan" alone are names.
     Operand operand() {
+        const std::string_view digits = "-0123456789";
         if (token_.kind == Kind::number) {
-            const bool whole = token_.text.find_first_of(".xXeEpP") == std::string::npos;
-            return Literal::number(whole ? DType::int32 : DType::fp32,
-                                   number(whole ? DType::int32 : DType::fp32));
+            const bool whole = token_.text.find_first_not_of(digits) == std::string::npos;
+            return contents(Type::scalar(whole ? DType::int32 : DType::fp32));
         }
         if (token_.kind == Kind::string) {
-            return Literal::text(expect(Kind::string, "a string").text);
+            return contents(Type::scalar(DType::string));
         }
         if (is_word("true") || is_word("false")) {
-            return Literal::boolean(number(DType::boolean) != 0.0);
+            return contents(Type::scalar(DType::boolean));
         }
-        const Token start = expect(Kind::name, "a value's name or a literal");
-        if (!is("(") && !is("<")) {
-            return start.text;
+        Token word = expect(Kind::name, "a value's name or a literal");
+        if (is("(") || is("<")) {
+            return payload(rest_of_type(word));
         }
-        // A type begins with a name too: read it again from its first word.
-        if (is("(")) {
-            saw(Dialect::terse);
-            return payload(Type::scalar(dtype_of(start)));
-        }
-        if (start.text != "tensor") {
-            lexer_.fail_at(start.position, "a literal of a tensor or scalar", describe(start));
-        }
-        return payload(rest_of_tensor());
+        return std::move(word.text);
     }
 
     Lexer lexer_;
     Token token_;
     int depth_ = 0;
-    Dialect dialect_ = Dialect::terse;
-    bool dialect_known_ = false;
+    std::size_t budget_;
+    std::optional<Dialect> dialect_;
 };
 
 }  // namespace
 
 Program read(std::string_view text, std::string_view source) {
+    if (text.size() > longest_text) {
+        fail(Code::malformed_program, "mil.text", "{}: {} bytes of text, but at most {} are read",
+             source, text.size(), longest_text);
+    }
     return Reader(text, source).program();
 }
 

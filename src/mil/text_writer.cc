@@ -1,45 +1,13 @@
 #include <fmt/format.h>
 
-#include <cmath>
-#include <cstring>
+#include <algorithm>
 
 #include "base/error.h"
+#include "mil/literal_text.h"
 #include "mil/text.h"
 
 namespace pome::mil {
 namespace {
-
-std::string quoted(const std::string& text) {
-    std::string result = "\"";
-    for (const char c : text) {
-        if (c == '"' || c == '\\') {
-            result += '\\';
-        }
-        if (c == '\n') {
-            result += "\\n";
-        } else {
-            result += c;
-        }
-    }
-    return result + "\"";
-}
-
-/// Exact and short: hexadecimal for floats.
-std::string number(DType dtype, double value) {
-    if (dtype == DType::boolean) {
-        return value != 0.0 ? "true" : "false";
-    }
-    if (!is_floating(dtype)) {
-        return fmt::format("{}", static_cast<std::int64_t>(value));
-    }
-    if (std::isnan(value)) {
-        return std::signbit(value) ? "-nan" : "nan";
-    }
-    if (std::isinf(value)) {
-        return value > 0 ? "inf" : "-inf";
-    }
-    return fmt::format("{:a}", value);
-}
 
 class Writer {
   public:
@@ -109,6 +77,7 @@ class Writer {
     }
 
     void contents(const Literal& literal) {
+        check(literal);
         if (const auto* blob = std::get_if<Blob>(&literal.payload)) {
             out_ += "BLOBFILE(path = ";
             this->literal(Literal::text(blob->path));
@@ -149,39 +118,77 @@ class Writer {
         }
     }
 
-    void elements(const Literal& literal) {
-        std::vector<std::string> words;
-        if (const auto* strings = std::get_if<Literal::Strings>(&literal.payload)) {
-            for (const auto& text : *strings) {
-                words.push_back(quoted(text));
-            }
-        } else {
-            for (const double value : literal.numbers()) {
-                words.push_back(number(literal.type.dtype, value));
-            }
+    /// A literal made by hand may contradict itself; written, it could not be read.
+    static void check(const Literal& literal) {
+        const Type& type = literal.type;
+        const bool container = std::holds_alternative<Literal::Items>(literal.payload) ||
+                               std::holds_alternative<Literal::Entries>(literal.payload);
+        bool fits = container != type.is_tensor() && type.kind != Type::Kind::state;
+        if (const auto* items = std::get_if<Literal::Items>(&literal.payload)) {
+            fits = fits && (type.kind == Type::Kind::tuple
+                                ? items->size() == type.items.size()
+                                : type.kind == Type::Kind::list && type.items.size() == 1);
+        } else if (container) {
+            fits = fits && type.kind == Type::Kind::dictionary && type.items.size() == 2;
+        } else if (!literal.is_blob()) {
+            const bool strings = std::holds_alternative<Literal::Strings>(literal.payload);
+            fits = fits && strings == (type.dtype == DType::string) &&
+                   (!type.shape.is_static() ||
+                    type.shape.elements() == static_cast<std::int64_t>(count(literal)));
         }
-        std::size_t next = 0;
-        if (literal.type.shape.rank() == 0) {
-            out_ += words.empty() ? "[]" : words[0];
-        } else if (!literal.type.shape.is_static() || words.empty()) {  // nothing to nest by
-            out_ += '[' + fmt::format("{}", fmt::join(words, ", ")) + ']';
-        } else {
-            nest(literal.type.shape, 0, words, next);
+        if (!fits) {
+            fail(Code::malformed_program, "mil.text", "a literal of type {} holds something else",
+                 type.text());
         }
     }
 
-    void nest(const Shape& shape, int axis, const std::vector<std::string>& words,
-              std::size_t& next) {
+    static std::size_t count(const Literal& literal) {
+        if (const auto* strings = std::get_if<Literal::Strings>(&literal.payload)) {
+            return strings->size();
+        }
+        return std::get<Literal::Bytes>(literal.payload).size() /
+               std::max<std::size_t>(size_in_memory(literal.type.dtype), 1);
+    }
+
+    void element(const Literal& literal, std::size_t index) {
+        if (const auto* strings = std::get_if<Literal::Strings>(&literal.payload)) {
+            return print_string(out_, (*strings)[index]);
+        }
+        const auto& bytes = std::get<Literal::Bytes>(literal.payload);
+        const DType dtype = literal.type.dtype;
+        print_number(out_, dtype, bytes.data() + index * size_in_memory(dtype));
+    }
+
+    void elements(const Literal& literal) {
+        const std::size_t total = count(literal);
+        std::size_t next = 0;
+        if (literal.type.is_scalar()) {
+            element(literal, 0);
+        } else if (total == 0 || !literal.type.shape.is_static()) {  // no sizes to nest by
+            out_ += '[';
+            for (; next < total; ++next) {
+                if (next > 0) {
+                    out_ += ", ";
+                }
+                element(literal, next);
+            }
+            out_ += ']';
+        } else {
+            nested(literal, 0, next);
+        }
+    }
+
+    void nested(const Literal& literal, int axis, std::size_t& next) {
+        const Shape& shape = literal.type.shape;
         if (axis == shape.rank()) {
-            out_ += words[next++];
-            return;
+            return element(literal, next++);
         }
         out_ += '[';
         for (std::int64_t i = 0; i < shape[axis]; ++i) {
             if (i > 0) {
                 out_ += ", ";
             }
-            nest(shape, axis + 1, words, next);
+            nested(literal, axis + 1, next);
         }
         out_ += ']';
     }
