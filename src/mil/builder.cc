@@ -306,7 +306,7 @@ Program make_program(Function function, Dialect dialect) {
     pair.items = {Type::scalar(DType::string), Type::scalar(DType::string)};
     Literal::Entries entries;
     const auto add = [&](const char* key, const char* value) {
-        entries.emplace_back(Literal::text(key), Literal::text(value));
+        entries.push_back({Literal::text(key), Literal::text(value)});
     };
     if (dialect == Dialect::terse) {
         add("coremlc-component-MIL", "3510.2.1");

@@ -43,6 +43,10 @@ std::vector<double> widen(const Literal::Bytes& bytes) {
 
 }  // namespace
 
+bool operator==(const Literal& a, const Literal& b) {
+    return a.type == b.type && a.payload == b.payload;
+}
+
 Literal Literal::text(std::string value) {
     return {Type::scalar(DType::string), Strings{std::move(value)}};
 }

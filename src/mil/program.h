@@ -32,9 +32,10 @@ struct Blob {
 struct Literal {
     using Bytes = std::vector<std::byte>;  ///< tensor elements: dense, row-major, little-endian
                                            ///< in `type.dtype`, sub-byte types one a byte, bool 0/1
-    using Strings = std::vector<std::string>;                  ///< elements of a tensor of strings
-    using Items = std::vector<Literal>;                        ///< list or tuple
-    using Entries = std::vector<std::pair<Literal, Literal>>;  ///< dictionary
+    using Strings = std::vector<std::string>;  ///< elements of a tensor of strings
+    using Items = std::vector<Literal>;        ///< list or tuple
+    struct Entry;
+    using Entries = std::vector<Entry>;  ///< dictionary
 
     Type type;
     std::variant<Bytes, Strings, Blob, Items, Entries> payload;
@@ -53,7 +54,14 @@ struct Literal {
     /// The elements as doubles. Throws Error{malformed_program} for blobs, strings and containers.
     std::vector<double> numbers() const;
 
-    friend bool operator==(const Literal&, const Literal&) = default;
+    friend bool operator==(const Literal& a, const Literal& b);
+};
+
+/// A key and what it maps to.
+struct Literal::Entry {
+    Literal first;
+    Literal second;
+    friend bool operator==(const Entry&, const Entry&) = default;
 };
 
 /// What an argument is given: the name of a value or a literal.

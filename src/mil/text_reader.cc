@@ -415,7 +415,7 @@ class Reader {
             symbol(",");
             Literal mapped = item(type.items[1]);
             symbol("}");
-            result.emplace_back(std::move(key), std::move(mapped));
+            result.push_back({std::move(key), std::move(mapped)});
         });
         return result;
     }
