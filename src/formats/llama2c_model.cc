@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -11,6 +12,8 @@ namespace {
 
 constexpr std::string_view here = "formats.llama2c";
 constexpr std::uint32_t magic = 0x616B3432;  // "ak42"
+constexpr std::uint64_t header_v0 = 28, header_v1 = 256;
+constexpr std::int64_t largest_size = 1 << 24;
 
 /// One array of the file: a tensor, or one for each layer.
 struct Part {
@@ -21,8 +24,8 @@ struct Part {
 
 std::vector<Part> parts_in_order(const Llama2cModel& m, int version) {
     const std::int64_t kv = m.width / m.heads * m.kv_heads;
-    const Part embedding{"embedding.weight", {m.vocabulary, m.width}},
-        norm{"norm.weight", {m.width}};
+    const Part embedding{"embedding.weight", {m.vocabulary, m.width}};
+    const Part norm{"norm.weight", {m.width}};
     const Part attention_norm{"layers.%.attention_norm.weight", {m.width}, true};
     const Part ffn_norm{"layers.%.ffn_norm.weight", {m.width}, true};
     const std::vector<Part> attention{{"layers.%.attention.wq.weight", {m.width, m.width}, true},
@@ -51,53 +54,62 @@ std::vector<Part> parts_in_order(const Llama2cModel& m, int version) {
     return parts;
 }
 
-std::string layer_name(const std::string& name, std::int64_t layer) {
-    std::string result = name;
-    return result.replace(result.find('%'), 1, std::to_string(layer));
+/// Calls action(name, shape) for every tensor before the classifier, in the file's order.
+template <typename Action>
+void for_each_tensor(const Llama2cModel& m, int version, const Action& action) {
+    for (const Part& part : parts_in_order(m, version)) {
+        for (std::int64_t layer = 0; layer < (part.per_layer ? m.layers : 1); ++layer) {
+            std::string name = part.name;
+            if (part.per_layer) {
+                name.replace(name.find('%'), 1, std::to_string(layer));
+            }
+            action(name, part.shape);
+        }
+    }
 }
 
-void check_sizes(const ByteReader& in, const Llama2cModel& m) {
-    const auto positive = [&](std::string_view name, std::int64_t value) {
-        if (value < 1 || value > (1 << 24)) {
-            in.fail_at(0, "{} is {}; is this a llama2.c model?", name, value);
+/// The first rule that the sizes break, if any.
+std::optional<std::string> fault_of_sizes(const Llama2cModel& m) {
+    const std::pair<std::string_view, std::int64_t> sizes[] = {
+        {"dim", m.width},       {"hidden_dim", m.hidden},   {"n_layers", m.layers},
+        {"n_heads", m.heads},   {"n_kv_heads", m.kv_heads}, {"vocab_size", m.vocabulary},
+        {"seq_len", m.sequence}};
+    for (const auto& [name, size] : sizes) {
+        if (size < 1 || size > largest_size) {
+            return fmt::format("{} is {}; is this a llama2.c model?", name, size);
         }
-    };
-    positive("dim", m.width);
-    positive("hidden_dim", m.hidden);
-    positive("n_layers", m.layers);
-    positive("n_heads", m.heads);
-    positive("n_kv_heads", m.kv_heads);
-    positive("vocab_size", m.vocabulary);
-    positive("seq_len", m.sequence);
+    }
     if (m.width % m.heads != 0) {
-        in.fail_at(0, "dim {} is no multiple of n_heads {}", m.width, m.heads);
+        return fmt::format("dim {} is no multiple of n_heads {}", m.width, m.heads);
+    }
+    if (m.width / m.heads % 2 != 0) {
+        return fmt::format("the head size {} is odd, RoPE turns pairs", m.width / m.heads);
     }
     if (m.heads % m.kv_heads != 0) {
-        in.fail_at(0, "n_heads {} is no multiple of n_kv_heads {}", m.heads, m.kv_heads);
+        return fmt::format("n_heads {} is no multiple of n_kv_heads {}", m.heads, m.kv_heads);
     }
+    return {};
 }
 
-/// Sizes up to 2^24 make products of three up to 2^72: doubles tell whether they fit the file
-/// before integers are used.
-double float_count(const Llama2cModel& m, int version) {
-    double total = 0.0;
-    const auto product = [](const Shape& shape) {
-        double count = 1.0;
-        for (const std::int64_t size : shape) {
+/// Length of the file in bytes. Sizes up to 2^24 make products of three up to 2^72, beyond
+/// integers; in doubles every length that a file can have is exact and no other length is mistaken
+/// for it.
+double file_length(const Llama2cModel& m, int version) {
+    double floats = 0.0;
+    for (const Part& part : parts_in_order(m, version)) {
+        double count = part.per_layer ? static_cast<double>(m.layers) : 1.0;
+        for (const std::int64_t size : part.shape) {
             count *= static_cast<double>(size);
         }
-        return count;
-    };
-    for (const Part& part : parts_in_order(m, version)) {
-        total += product(part.shape) * (part.per_layer ? static_cast<double>(m.layers) : 1.0);
+        floats += count;
     }
     if (version == 0) {
-        total += static_cast<double>(m.sequence) * static_cast<double>(m.width / m.heads / 2 * 2);
+        floats += static_cast<double>(m.sequence) * static_cast<double>(m.width / m.heads);
     }
     if (!m.tied_head) {
-        total += product({m.vocabulary, m.width});
+        floats += static_cast<double>(m.vocabulary) * static_cast<double>(m.width);
     }
-    return total;
+    return static_cast<double>(version == 0 ? header_v0 : header_v1) + 4.0 * floats;
 }
 
 NamedTensor take(const ByteReader& in, std::uint64_t& at, const std::string& name,
@@ -115,50 +127,121 @@ NamedTensor take(const ByteReader& in, std::uint64_t& at, const std::string& nam
     return tensor;
 }
 
-}  // namespace
-
-Llama2cModel parse_llama2c(std::span<const std::byte> bytes, std::string_view source) {
-    const ByteReader in(bytes, here, source);
+/// Everything but the tensors; `version` becomes the file's.
+Llama2cModel read_header(const ByteReader& in, int& version) {
     Llama2cModel m;
-    int version = 0;
-    std::uint64_t at = 0, body = 28;
+    std::uint64_t at = 0;
+    version = 0;
     if (in.u32(0) == magic) {
         version = in.i32(4);
         if (version == 2) {
-            fail(Code::unsupported, here, "{}: version 2 (int8) is not read; export version 0 or 1",
-                 source);
+            fail(Code::unsupported, here,
+                 "{}: version 2 (int8) is not read; export version 0 or 1 from the same checkpoint",
+                 in.source());
         }
         if (version != 1) {
             in.fail_at(4, "version {} is unknown; 0 and 1 are read", version);
         }
         at = 8;
-        body = 256;
-        m.tied_head = in.u8(36) != 0;
+        if (in.u8(36) > 1) {
+            in.fail_at(36, "shared_classifier is {}, neither 0 nor 1", in.u8(36));
+        }
+        m.tied_head = in.u8(36) == 1;
     }
-    m.width = in.i32(at), m.hidden = in.i32(at + 4), m.layers = in.i32(at + 8),
+    m.width = in.i32(at);
+    m.hidden = in.i32(at + 4);
+    m.layers = in.i32(at + 8);
     m.heads = in.i32(at + 12);
-    m.kv_heads = in.i32(at + 16), m.vocabulary = in.i32(at + 20), m.sequence = in.i32(at + 24);
+    m.kv_heads = in.i32(at + 16);
+    m.vocabulary = in.i32(at + 20);
+    m.sequence = in.i32(at + 24);
     if (version == 0 && m.vocabulary < 0) {  // the sign says that the classifier stands apart
         m.tied_head = false;
         m.vocabulary = -m.vocabulary;
     }
-    check_sizes(in, m);
-    const double wanted = static_cast<double>(body) + 4.0 * float_count(m, version);
+    if (const auto fault = fault_of_sizes(m)) {
+        in.fail_at(at, "{}", *fault);
+    }
+    return m;
+}
+
+void check_tensor(const std::filesystem::path& path, const Llama2cModel& m, const std::string& name,
+                  const Shape& shape) {
+    const auto found = m.tensors.find(name);
+    if (found == m.tensors.end() || found->second.shape != shape) {
+        fail(Code::invalid_argument, here, "{}: tensor '{}' must be {}, it is {}", path.string(),
+             name, shape.text(), found == m.tensors.end() ? "missing" : found->second.shape.text());
+    }
+    const auto& values = found->second.values;
+    if (values.size() != static_cast<std::uint64_t>(shape.elements())) {
+        fail(Code::invalid_argument, here, "{}: tensor '{}' is {}, but has {} values",
+             path.string(), name, shape.text(), values.size());
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (!std::isfinite(values[i])) {
+            fail(Code::invalid_argument, here, "{}: {}[{}] is {}: weights must be finite",
+                 path.string(), name, i, values[i]);
+        }
+    }
+}
+
+/// Before the first byte is written: a model that this version cannot hold leaves no file.
+void check_model(const std::filesystem::path& path, const Llama2cModel& m) {
+    if (const auto fault = fault_of_sizes(m)) {
+        fail(Code::invalid_argument, here, "{}: {}", path.string(), *fault);
+    }
+    NamedTensors::size_type placed = 0;
+    const auto check = [&](const std::string& name, const Shape& shape) {
+        check_tensor(path, m, name, shape);
+        ++placed;
+    };
+    for_each_tensor(m, 0, check);
+    if (!m.tied_head) {
+        check("head.weight", {m.vocabulary, m.width});
+    }
+    if (placed != m.tensors.size()) {
+        fail(
+            Code::invalid_argument, here,
+            "{}: {} tensors given, the format has a place for {}; it holds plain Llama models only",
+            path.string(), m.tensors.size(), placed);
+    }
+}
+
+/// cos, then sin, of position * 10000^(-i / half): each [sequence, half].
+std::vector<float> rope_tables(const Llama2cModel& m) {
+    const std::int64_t half = m.width / m.heads / 2;
+    std::vector<float> tables(static_cast<std::size_t>(2 * m.sequence * half));
+    for (std::int64_t p = 0; p < m.sequence; ++p) {
+        for (std::int64_t i = 0; i < half; ++i) {
+            const double exponent = -static_cast<double>(i) / static_cast<double>(half);
+            const double angle = static_cast<double>(p) * std::pow(10000.0, exponent);
+            tables[static_cast<std::size_t>(p * half + i)] = static_cast<float>(std::cos(angle));
+            tables[static_cast<std::size_t>((m.sequence + p) * half + i)] =
+                static_cast<float>(std::sin(angle));
+        }
+    }
+    return tables;
+}
+
+}  // namespace
+
+Llama2cModel parse_llama2c(std::span<const std::byte> bytes, std::string_view source) {
+    const ByteReader in(bytes, here, source);
+    int version = 0;
+    Llama2cModel m = read_header(in, version);
+    const double wanted = file_length(m, version);
     if (wanted != static_cast<double>(in.size())) {
         in.fail_at(
             0, "{} bytes, a model of these sizes has {:.0f}; truncated, or not a llama2.c model",
             in.size(), wanted);
     }
-    at = body;
-    for (const Part& part : parts_in_order(m, version)) {
-        for (std::int64_t layer = 0; layer < (part.per_layer ? m.layers : 1); ++layer) {
-            const std::string name = part.per_layer ? layer_name(part.name, layer) : part.name;
-            m.tensors[name] = take(in, at, name, part.shape);
-        }
+    std::uint64_t at = version == 0 ? header_v0 : header_v1;
+    for_each_tensor(m, version, [&](const std::string& name, const Shape& shape) {
+        m.tensors[name] = take(in, at, name, shape);
+    });
+    if (version == 0) {  // RoPE tables
+        at += 4 * static_cast<std::uint64_t>(m.sequence * (m.width / m.heads));
     }
-    if (version == 0) {
-        at += 4 * static_cast<std::uint64_t>(m.sequence * (m.width / m.heads / 2 * 2));
-    }  // RoPE tables
     if (!m.tied_head) {
         m.tensors["head.weight"] = take(in, at, "head.weight", {m.vocabulary, m.width});
     }
@@ -171,6 +254,7 @@ Llama2cModel read_llama2c(const std::filesystem::path& path) {
 }
 
 void write_llama2c(const std::filesystem::path& path, const Llama2cModel& m) {
+    check_model(path, m);
     ByteWriter header;
     for (const std::int64_t value : {m.width, m.hidden, m.layers, m.heads, m.kv_heads,
                                      m.tied_head ? m.vocabulary : -m.vocabulary, m.sequence}) {
@@ -178,35 +262,14 @@ void write_llama2c(const std::filesystem::path& path, const Llama2cModel& m) {
     }
     AtomicFile file(path);
     file.write(header.bytes());
-    const auto put = [&](const std::string& name, const Shape& shape) {
-        const auto found = m.tensors.find(name);
-        if (found == m.tensors.end() || found->second.shape != shape) {
-            fail(Code::invalid_argument, here, "{}: tensor '{}' must be {}, it is {}",
-                 path.string(), name, shape.text(),
-                 found == m.tensors.end() ? "missing" : found->second.shape.text());
-        }
-        file.write(std::as_bytes(std::span(found->second.values)));
+    const auto put = [&](const std::string& name, const Shape&) {
+        file.write(std::as_bytes(std::span(m.tensors.find(name)->second.values)));
     };
-    for (const Part& part : parts_in_order(m, 0)) {
-        for (std::int64_t layer = 0; layer < (part.per_layer ? m.layers : 1); ++layer) {
-            put(part.per_layer ? layer_name(part.name, layer) : part.name, part.shape);
-        }
-    }
-    const std::int64_t half = m.width / m.heads / 2;
-    std::vector<float> tables(static_cast<std::size_t>(2 * m.sequence * half));
-    for (std::int64_t p = 0; p < m.sequence; ++p) {
-        for (std::int64_t i = 0; i < half; ++i) {
-            const double angle =
-                static_cast<double>(p) *
-                std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(half));
-            tables[static_cast<std::size_t>(p * half + i)] = static_cast<float>(std::cos(angle));
-            tables[static_cast<std::size_t>((m.sequence + p) * half + i)] =
-                static_cast<float>(std::sin(angle));
-        }
-    }
+    for_each_tensor(m, 0, put);
+    const std::vector<float> tables = rope_tables(m);
     file.write(std::as_bytes(std::span(tables)));
     if (!m.tied_head) {
-        put("head.weight", {m.vocabulary, m.width});
+        put("head.weight", {});
     }
     file.commit();
 }

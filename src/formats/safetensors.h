@@ -29,7 +29,7 @@ class SafetensorsFile {
     struct Tensor {
         DType dtype = DType::fp32;
         Shape shape;
-        std::span<const std::byte> bytes;  ///< lives as long as the file
+        std::span<const std::byte> bytes;  ///< lives as long as the file; may be unaligned
     };
     explicit SafetensorsFile(const std::filesystem::path& path);
 
@@ -42,12 +42,15 @@ class SafetensorsFile {
     std::map<std::string, std::string, std::less<>> metadata_;
 };
 
-/// The header's tensors over `bytes`: what SafetensorsFile does, for bytes at hand.
+/// The header's tensors over `bytes`: what SafetensorsFile does, for bytes at hand. `metadata` may
+/// be null.
 std::map<std::string, SafetensorsFile::Tensor, std::less<>> parse_safetensors(
     std::span<const std::byte> bytes, std::string_view source,
     std::map<std::string, std::string, std::less<>>* metadata);
 
-/// Writes tensors in the given order, atomically and without another copy of them.
+/// Writes tensors in the given order, atomically and without another copy of them. Throws
+/// Error{invalid_argument} for a name twice, bytes that do not fill the shape and text that is no
+/// UTF-8, Error{unsupported} for dtypes the format lacks, Error{io}; then the old file stays.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
                        const std::map<std::string, std::string, std::less<>>& metadata);
 

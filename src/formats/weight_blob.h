@@ -14,32 +14,36 @@ namespace pome::formats {
 struct BlobRecord {
     std::uint64_t offset = 0;  ///< of the record: what BLOBFILE(offset) names
     DType dtype = DType::fp16;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = 0;  ///< of the data as it lies in the file, sub-byte padding included
     std::uint64_t data_offset = 0;   ///< absolute
-    std::uint64_t padding_bits = 0;  ///< sub-byte types only
+    std::uint64_t padding_bits = 0;  ///< unused high bits of the last byte; sub-byte types only
 };
 
 /// The record at byte `offset`. Every number is checked; throws Error{malformed_file} with the
-/// place and the likely cause.
+/// place and the likely cause. Offsets that are no multiple of 64 are read: programs that hardware
+/// accepted name such records (their blobs put each record right behind the data before it).
 BlobRecord read_blob_record(std::span<const std::byte> file, std::string_view source,
                             std::uint64_t offset);
 
 /// The elements of the record at `offset`, which must be `elements` of `dtype`; sub-byte types come
-/// one element a byte.
+/// one element a byte, int4 sign-extended. Throws Error{malformed_file}.
 std::vector<std::byte> read_blob(std::span<const std::byte> file, std::string_view source,
                                  std::uint64_t offset, DType dtype, std::int64_t elements);
 
-/// Records that follow each other from byte 64 to the end of the file; the count in the header is
-/// not believed (trainers write 1 for several).
+/// Records that follow each other from byte 64 to the end of the file, at the next multiple of 64
+/// or right behind the data. The count in the header is not believed (trainers write 1 for
+/// several).
 std::vector<BlobRecord> list_blob_records(std::span<const std::byte> file, std::string_view source);
 
-/// Builds a container, records and data at multiples of 64.
+/// Builds a container strictly: records and data at multiples of 64, the true count, no garbage.
 class BlobWriter {
   public:
     BlobWriter();
     /// Appends a tensor; `data` holds one element a byte for sub-byte types. Returns the record's
-    /// offset.
+    /// offset. Throws Error{unsupported} for dtypes the container lacks, Error{invalid_argument}
+    /// for part of an element or a sub-byte value out of range.
     std::uint64_t add(DType dtype, std::span<const std::byte> data);
+    /// The file. The writer is empty afterwards and ready for the next file.
     std::vector<std::byte> take();
 
   private:

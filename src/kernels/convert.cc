@@ -1,5 +1,8 @@
 #include "kernels/convert.h"
 
+// Vectors whose size the compiler does not know cannot be kept in arrays.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
@@ -32,8 +35,8 @@ void narrow_all(const float* from, fp16* to, std::int64_t count) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     const auto convert = [&](const float* source, fp16* target) {
-        const auto v = hn::LoadU(d, source);
-        store_halves(d, away ? round_away(d, v) : v, target);
+        const auto v = quiet_nan(d, hn::LoadU(d, source));
+        store_halves(d, away ? round_to_half<true, true>(d, v) : v, target);
     };
     std::int64_t i = 0;
     for (; i + lanes <= count; i += lanes) {
@@ -70,10 +73,15 @@ void to_float(const fp16* from, float* to, std::int64_t count) {
 }
 
 void to_fp16(const float* from, fp16* to, std::int64_t count, Rounding rounding) {
-    if (rounding == Rounding::nearest_away) {
-        HWY_DYNAMIC_DISPATCH(narrow_away)(from, to, count);
-    } else {
-        HWY_DYNAMIC_DISPATCH(narrow_even)(from, to, count);
+    switch (rounding) {
+        case Rounding::nearest_even:
+            return HWY_DYNAMIC_DISPATCH(narrow_even)(from, to, count);
+        case Rounding::nearest_away:
+            return HWY_DYNAMIC_DISPATCH(narrow_away)(from, to, count);
+        case Rounding::toward_zero:  // for experiments only
+            for (std::int64_t i = 0; i < count; ++i) {
+                to[i] = pome::to_fp16(from[i], rounding);
+            }
     }
 }
 

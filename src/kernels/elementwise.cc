@@ -1,6 +1,11 @@
 #include "kernels/elementwise.h"
 
+// Vectors whose size the compiler does not know cannot be kept in arrays.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise.cc"
@@ -17,11 +22,14 @@ void run(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16*
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     const auto x_all = hn::Set(d, to_float(*x)), y_all = hn::Set(d, to_float(*y));
+    const auto step = [&](const fp16* xs, const fp16* ys, fp16* to) {
+        const auto a = x_is_scalar ? x_all : load_halves(d, xs);
+        const auto b = y_is_scalar ? y_all : load_halves(d, ys);
+        store_halves(d, combine<op, coerce, away>(d, a, b), to);
+    };
     std::int64_t i = 0;
     for (; i + lanes <= count; i += lanes) {
-        const auto a = x_is_scalar ? x_all : load_halves(d, x + i),
-                   b = y_is_scalar ? y_all : load_halves(d, y + i);
-        store_halves(d, combine<op, coerce, away>(d, a, b), out + i);
+        step(x + i, y + i, out + i);
     }
     if (i < count) {
         fp16 xs[max_lanes] = {}, ys[max_lanes] = {}, results[max_lanes];
@@ -31,9 +39,7 @@ void run(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16*
         if (!y_is_scalar) {
             std::copy(y + i, y + count, ys);
         }
-        const auto a = x_is_scalar ? x_all : load_halves(d, xs),
-                   b = y_is_scalar ? y_all : load_halves(d, ys);
-        store_halves(d, combine<op, coerce, away>(d, a, b), results);
+        step(xs, ys, results);
         std::copy_n(results, count - i, out + i);
     }
 }
@@ -74,13 +80,60 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace pome::kernels {
+namespace {
 
 HWY_EXPORT(binary_all);
 
+/// Sums and products are exact in double; a quotient is nearer to no fp16 value than 2^-22
+/// (relative) unless it is one, so double is as good as exact for cutting it off.
+double exactly(Binary op, double x, double y) {
+    switch (op) {
+        case Binary::add:
+            return x + y;
+        case Binary::sub:
+            return x - y;
+        case Binary::mul:
+            return x * y;
+        case Binary::real_div:
+            return x / y;
+        case Binary::maximum:
+            return x > y ? x : y;
+        case Binary::minimum:
+            return x < y ? x : y;
+    }
+    return 0.0;
+}
+
+/// Rounding toward zero, which a float between the exact result and fp16 would spoil: slow, for
+/// experiments only.
+fp16 truncated(Binary op, fp16 x, fp16 y, bool coerce) {
+    const auto operand = [&](fp16 v) {
+        return coerce && is_nan(v) ? std::numeric_limits<double>::infinity() : double{to_float(v)};
+    };
+    const bool signless_divisor = coerce && op == Binary::real_div;
+    const double divisor = signless_divisor ? operand(y) + 0.0 : operand(y);
+    const double result = exactly(op, operand(x), divisor);
+    if (coerce && std::isnan(result)) {
+        return fp16{0};
+    }
+    const fp16 rounded = to_fp16(result, Rounding::toward_zero);
+    return coerce && is_zero(rounded) ? fp16{0} : rounded;
+}
+
+}  // namespace
+
 void binary(Binary op, const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
             std::int64_t count, const Numerics::Elementwise& rules) {
-    if (count > 0) {
+    if (count <= 0) {
+        return;
+    }
+    if (rules.output != Rounding::toward_zero) {
         HWY_DYNAMIC_DISPATCH(binary_all)(op, x, x_is_scalar, y, y_is_scalar, out, count, rules);
+        return;
+    }
+    const fp16 x0 = *x, y0 = *y;  // out may be x or y
+    for (std::int64_t i = 0; i < count; ++i) {
+        out[i] = truncated(op, x_is_scalar ? x0 : x[i], y_is_scalar ? y0 : y[i], rules.coerce_nan);
     }
 }
 

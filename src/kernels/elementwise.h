@@ -10,7 +10,8 @@ namespace pome::kernels {
 enum class Binary : std::uint8_t { add, sub, mul, real_div, maximum, minimum };
 
 /// out[i] = x[i] op y[i] for i < count, x[0] or y[0] throughout where it is a scalar; equal to
-/// reference/chip/elementwise in every bit. out may be x or y.
+/// reference/chip/elementwise.h in every bit (but which NaN, without rules.coerce_nan). Contiguous.
+/// out may be x or y; no other overlap.
 void binary(Binary op, const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
             std::int64_t count, const Numerics::Elementwise& rules);
 

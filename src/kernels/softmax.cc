@@ -1,5 +1,8 @@
 #include "kernels/softmax.h"
 
+// Vectors whose size the compiler does not know cannot be kept in arrays.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -11,79 +14,131 @@
 #define HWY_TARGET_INCLUDE "kernels/softmax.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+// After highway.h: it is included once per target.
+#include "hwy/contrib/math/math-inl.h"
 #include "kernels/elementwise-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
+
+/// Up to one vector of halves from `from`, `filler` beyond `count`.
+template <class D>
+HWY_INLINE hn::Vec<D> load_some(D d, const fp16* from, std::int64_t count, fp16 filler) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    if (count >= lanes) {
+        return load_halves(d, from);
+    }
+    fp16 rest[max_lanes];
+    std::fill(std::copy_n(from, count, rest), rest + lanes, filler);
+    return load_halves(d, rest);
+}
 
 /// Largest element, NaN counting as +inf (or ignored without `coerce`).
 float largest_of(const fp16* x, std::int64_t count, bool coerce) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     auto top = hn::Set(d, -HUGE_VALF);
-    fp16 rest[max_lanes];
     for (std::int64_t i = 0; i < count; i += lanes) {
-        const fp16* from = x + i;
-        if (i + lanes > count) {
-            std::fill(rest, rest + lanes, fp16{0xFC00});
-            std::copy(x + i, x + count, rest);
-            from = rest;
-        }
-        auto v = load_halves(d, from);
+        auto v = load_some(d, x + i, count - i, fp16{0xFC00});
         if (coerce) {
-            v = hn::IfThenElse(hn::IsNaN(v), hn::Inf(d), v);
+            v = operand<true>(d, v);
         }
         top = hn::IfThenElse(hn::Gt(v, top), v, top);
     }
     return hn::GetLane(hn::MaxOfLanes(d, top));
 }
 
-/// Sums of four neighbours into `sums`, each step rounded to fp16, ties away; count / 4 of them.
-void sums_of_four(const fp16* x, std::int64_t count, float* sums) {
-    const hn::ScalableTag<float> d;
-    const hn::Rebind<std::uint16_t, decltype(d)> du16;
-    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    std::int64_t i = 0;
-    for (; i + 4 * lanes <= count; i += 4 * lanes) {
-        hn::Vec<decltype(du16)> v[4];
-        hn::LoadInterleaved4(du16, reinterpret_cast<const std::uint16_t*>(x + i), v[0], v[1], v[2],
-                             v[3]);
-        auto sum = widen_bits(d, v[0]);
-        for (int lane = 1; lane < 4; ++lane) {
-            sum = combine<Binary::add, true, true>(d, sum, widen_bits(d, v[lane]));
-        }
-        hn::StoreU(sum, d, sums + i / 4);
-    }
-    const hn::CappedTag<float, 1> one;
-    for (; i < count; i += 4) {
-        float sum = to_float(x[i]);
-        for (std::int64_t j = i + 1; j < std::min(i + 4, count); ++j) {
-            sum = hn::GetLane(combine<Binary::add, true, true>(one, hn::Set(one, sum),
-                                                               hn::Set(one, to_float(x[j]))));
-        }
-        sums[i / 4] = sum;
+/// a + b rounded to fp16. With `positive` neither is NaN or negative; then rounding needs no care
+/// below 2^-14: a sum of two fp16 values is a multiple of 2^-24 and so short enough there.
+template <bool positive, bool away, class D, class V = hn::Vec<D>>
+HWY_INLINE V add_halves(D d, V a, V b) {
+    if constexpr (positive && away) {
+        const hn::RebindToUnsigned<D> du;
+        const auto carried = hn::Add(hn::BitCast(du, hn::Add(a, b)), hn::Set(du, 0x1000U));
+        const V rounded = hn::BitCast(d, hn::And(carried, hn::Set(du, ~0x1FFFU)));
+        return hn::IfThenElse(hn::Ge(rounded, hn::Set(d, 65536.0F)), hn::Inf(d), rounded);
+    } else {
+        return combine<Binary::add, positive, away>(d, a, b);
     }
 }
 
-/// sums[i] = sums[2 i] + sums[2 i + 1], an odd last one kept; returns how many are left.
-std::int64_t add_pairs(float* sums, std::int64_t count) {
+/// sums[i] = (x0 + x1 + x2) + (x3 + x4 + x5) + (x6 + x7) of the eights of x, whole vectors of them.
+template <bool positive, bool away>
+void sum_eights(const fp16* x, std::int64_t eights, float* sums) {
+    const hn::ScalableTag<float> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const auto add = [&](auto a, auto b) { return add_halves<positive, away>(d, a, b); };
+    const auto low = [&](auto pair) { return widen_lanes(d, hn::And(pair, hn::Set(du, 0xFFFFU))); };
+    const auto high = [&](auto pair) { return widen_lanes(d, hn::ShiftRight<16>(pair)); };
+    for (std::int64_t i = 0; i < eights; i += lanes) {
+        hn::Vec<decltype(du)> p01, p23, p45, p67;
+        hn::LoadInterleaved4(du, reinterpret_cast<const std::uint32_t*>(x + 8 * i), p01, p23, p45,
+                             p67);
+        const auto first = add(add(low(p01), high(p01)), low(p23));
+        const auto second = add(add(high(p23), low(p45)), high(p45));
+        const auto third = add(low(p67), high(p67));
+        hn::StoreU(add(add(first, second), third), d, sums + i);
+    }
+}
+
+/// sums[i] = the four from sums[4 i] on, one after another; whole vectors of them.
+template <bool positive, bool away>
+void sum_fours(float* sums, std::int64_t fours) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    std::int64_t i = 0;
-    for (; i + 2 * lanes <= count; i += 2 * lanes) {
-        hn::Vec<decltype(d)> even, odd;
-        hn::LoadInterleaved2(d, sums + i, even, odd);
-        hn::StoreU(combine<Binary::add, true, true>(d, even, odd), d, sums + i / 2);
+    for (std::int64_t i = 0; i < fours; i += lanes) {
+        hn::Vec<decltype(d)> v0, v1, v2, v3;
+        hn::LoadInterleaved4(d, sums + 4 * i, v0, v1, v2, v3);
+        const auto three = add_halves<positive, away>(d, add_halves<positive, away>(d, v0, v1), v2);
+        hn::StoreU(add_halves<positive, away>(d, three, v3), d, sums + i);
     }
-    const hn::CappedTag<float, 1> one;
-    for (; i + 1 < count; i += 2) {
-        sums[i / 2] = hn::GetLane(combine<Binary::add, true, true>(one, hn::Set(one, sums[i]),
-                                                                   hn::Set(one, sums[i + 1])));
+}
+
+/// The sum inside softmax. x is padded with zeros to a multiple of 8 max_lanes; `sums` has room for
+/// an eighth of that and 4 max_lanes more.
+template <bool positive, bool away>
+float sum_row(const fp16* x, std::int64_t columns, float* sums) {
+    std::int64_t count = (columns + 7) / 8;
+    sum_eights<positive, away>(x, count, sums);
+    while (count > 1) {
+        std::fill_n(sums + count, 4 * hn::Lanes(hn::ScalableTag<float>()), 0.0F);
+        count = (count + 3) / 4;
+        sum_fours<positive, away>(sums, count);
     }
-    if (i < count) {
-        sums[i / 2] = sums[i];
+    return sums[0];
+}
+
+float sum_of(const fp16* x, std::int64_t columns, float* sums, bool coerce, bool away) {
+    if (coerce) {
+        return away ? sum_row<true, true>(x, columns, sums)
+                    : sum_row<true, false>(x, columns, sums);
     }
-    return (count + 1) / 2;
+    return away ? sum_row<false, true>(x, columns, sums) : sum_row<false, false>(x, columns, sums);
+}
+
+/// exp(x - top) into powers, which has room for whole vectors; returns their sum.
+float exponentials(const fp16* x, std::int64_t columns, float top, bool coerce, float* powers) {
+    const hn::ScalableTag<float> d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    auto sum = hn::Zero(d);
+    for (std::int64_t i = 0; i < columns; i += lanes) {
+        auto v = load_some(d, x + i, columns - i, fp16{0xFC00});
+        if (coerce) {
+            v = operand<true>(d, v);
+        }
+        auto difference = hn::Sub(v, hn::Set(d, top));
+        if (coerce) {  // inf - inf: the infinite elements share the mass
+            difference = hn::IfThenElse(hn::IsNaN(difference), hn::Zero(d), difference);
+        }
+        auto power = hn::IfThenElse(hn::IsNaN(difference), difference, hn::Exp(d, difference));
+        if (i + lanes > columns) {
+            power = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(columns - i)), power);
+        }
+        hn::StoreU(power, d, powers + i);
+        sum = hn::Add(sum, power);
+    }
+    return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 }  // namespace pome::kernels::HWY_NAMESPACE
@@ -94,47 +149,90 @@ namespace pome::kernels {
 namespace {
 
 HWY_EXPORT(largest_of);
-HWY_EXPORT(sums_of_four);
-HWY_EXPORT(add_pairs);
+HWY_EXPORT(sum_of);
+HWY_EXPORT(exponentials);
 
-void wide_row(const fp16* x, fp16* y, std::int64_t columns, float top, std::vector<float>& powers,
-              Rounding output) {
-    to_float(x, powers.data(), columns);
-    float sum = 0.0F;
-    for (std::int64_t i = 0; i < columns; ++i) {
-        float& power = powers[static_cast<std::size_t>(i)];
-        const float difference = power - top;
-        sum += power = std::exp(std::isnan(difference) ? 0.0F : difference);
+constexpr std::int64_t widest = 64;  ///< no vector has more floats
+
+/// Memory of one call: a padded row and its partial sums.
+struct Scratch {
+    explicit Scratch(std::int64_t columns)
+        : powers(static_cast<std::size_t>((columns + 8 * widest - 1) / (8 * widest) * 8 * widest)),
+          sums(std::max(powers.size() / 8, static_cast<std::size_t>(columns)) + 8 * widest) {}
+
+    std::vector<fp16> powers;  ///< zeros beyond the row
+    std::vector<float> sums;
+};
+
+/// The sum where results are cut off: slow, for experiments only.
+fp16 truncated_sum(const std::vector<fp16>& x, const Numerics::Elementwise& rules) {
+    const auto add = [&](fp16& sum, fp16 value) {
+        binary(Binary::add, &sum, true, &value, true, &sum, 1, rules);
+    };
+    std::vector<fp16> sums(x.size() / 8);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+        fp16 parts[3] = {};
+        for (std::size_t j = 0; j < 8; ++j) {
+            add(parts[j / 3], x[8 * i + j]);
+        }
+        for (const fp16 part : parts) {
+            add(sums[i], part);
+        }
     }
-    for (std::int64_t i = 0; i < columns; ++i) {
-        powers[static_cast<std::size_t>(i)] /= sum;
+    while (sums.size() > 1) {
+        std::vector<fp16> next((sums.size() + 3) / 4);
+        for (std::size_t i = 0; i < sums.size(); ++i) {
+            add(next[i / 4], sums[i]);
+        }
+        sums = std::move(next);
     }
-    to_fp16(powers.data(), y, columns, output);
+    return sums.front();
+}
+
+void narrow_row(const fp16* x, fp16* y, std::int64_t columns, float top, Scratch& scratch,
+                const SoftmaxTables& tables, const Numerics::Elementwise& rules) {
+    const fp16 largest = pome::to_fp16(top, Rounding::nearest_even);  // exact
+    fp16* powers = scratch.powers.data();
+    binary(Binary::sub, x, false, &largest, true, powers, columns, rules);
+    tables.exp.apply(powers, powers, columns);
+    fp16 sum;
+    if (rules.output == Rounding::toward_zero) {
+        sum = truncated_sum(scratch.powers, rules);
+    } else {
+        const bool away = rules.output == Rounding::nearest_away;
+        const float exact = HWY_DYNAMIC_DISPATCH(sum_of)(powers, columns, scratch.sums.data(),
+                                                         rules.coerce_nan, away);
+        sum = pome::to_fp16(exact, Rounding::nearest_even);  // an fp16 value already
+    }
+    const fp16 factor = tables.reciprocal(sum);
+    binary(Binary::mul, powers, false, &factor, true, y, columns, rules);
+}
+
+void wide_row(const fp16* x, fp16* y, std::int64_t columns, float top, Scratch& scratch,
+              const Numerics::Elementwise& rules) {
+    float* powers = scratch.sums.data();
+    const float sum = HWY_DYNAMIC_DISPATCH(exponentials)(x, columns, top, rules.coerce_nan, powers);
+    for (std::int64_t i = 0; i < columns; ++i) {
+        powers[i] /= sum;
+    }
+    to_fp16(powers, y, columns, rules.output);
 }
 
 }  // namespace
 
 void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
                   const SoftmaxTables& tables, const Numerics& numerics) {
-    const auto& rules = numerics.elementwise;
-    std::vector<float> sums(static_cast<std::size_t>(columns));
+    const Numerics::Elementwise& rules = numerics.elementwise;
+    Scratch scratch(columns);
     for (std::int64_t row = 0; row < rows; ++row) {
         const fp16* from = x + row * columns;
         fp16* to = y + row * columns;
         const float top = HWY_DYNAMIC_DISPATCH(largest_of)(from, columns, rules.coerce_nan);
-        if (!numerics.softmax.narrow) {
-            wide_row(from, to, columns, top, sums, rules.output);
-            continue;
+        if (numerics.softmax.narrow) {
+            narrow_row(from, to, columns, top, scratch, tables, rules);
+        } else {
+            wide_row(from, to, columns, top, scratch, rules);
         }
-        const fp16 largest = pome::to_fp16(top, Rounding::nearest_away);
-        binary(Binary::sub, from, false, &largest, true, to, columns, rules);
-        tables.exp.apply(to, to, columns);
-        HWY_DYNAMIC_DISPATCH(sums_of_four)(to, columns, sums.data());
-        for (std::int64_t count = (columns + 3) / 4; count > 1;) {
-            count = HWY_DYNAMIC_DISPATCH(add_pairs)(sums.data(), count);
-        }
-        const fp16 factor = tables.reciprocal(pome::to_fp16(sums[0], Rounding::nearest_away));
-        binary(Binary::mul, to, false, &factor, true, to, columns, rules);
     }
 }
 

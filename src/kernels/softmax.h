@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
 #include "base/numerics.h"
 #include "kernels/unary.h"
@@ -14,8 +13,10 @@ struct SoftmaxTables {
     UnaryTable reciprocal;  ///< of the sum
 };
 
-/// Softmax of every row of x [rows, columns] into y, equal to reference/chip/softmax in every bit
-/// when numerics.softmax.narrow; otherwise in fp32, rounded once. columns >= 1. y may be x.
+/// Softmax of every row of x [rows, columns] into y, contiguous. columns >= 1. y may be x.
+/// numerics.softmax.narrow: equal to reference/chip/softmax.h in every bit if the tables are its
+/// softmax_exp and its reciprocal (but which NaN, without coerce_nan). Otherwise in fp32, rounded
+/// once to fp16: at most one unit in the last place from the exact value; the tables are not read.
 void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
                   const SoftmaxTables& tables, const Numerics& numerics);
 

@@ -88,9 +88,10 @@ TEST(WeightBlob, MalformedFilesAreNamedWithTheLikelyCause) {
               "[formats.weight_blob] w.bin: 128 bytes of data at 128 do not lie in a file of 200; "
               "truncated? (at byte 72)");
     bad.resize(100);
-    EXPECT_EQ(text(bad),
-              "[formats.weight_blob] w.bin: no room for a record of 64 bytes: 64-byte header? the "
-              "container needs 128 bytes before the data (at byte 64)");
+    EXPECT_EQ(
+        text(bad),
+        "[formats.weight_blob] w.bin: no room for a record of 64 bytes in a file of 100; 64-byte "
+        "header: the container needs 128 bytes before the data (at byte 64)");
     EXPECT_EQ(text(good, 65),
               "[formats.weight_blob] w.bin: the record has 128 bytes, 65 elements of fp16 have 130 "
               "(at byte 72)");
@@ -336,7 +337,8 @@ TEST(Checkpoint, IsBelievedAsAWholeOrNotAtAll) {
               std::string::npos);
     write_file_atomic(path / "state.json", std::string_view("{"));
     EXPECT_EQ(error_text([&] { Checkpoint{path}; }),
-              "[formats.checkpoint] " + (path / "state.json").string() + ": no JSON object");
+              "[formats.checkpoint] " + (path / "state.json").string() +
+                  ": this is no JSON text; truncated? (at byte 1)");
     std::filesystem::create_directory(path.parent_path() / ".tmp-step_9-abc");
     sweep_temporary_checkpoints(path.parent_path());
     EXPECT_FALSE(std::filesystem::exists(path.parent_path() / ".tmp-step_9-abc"));

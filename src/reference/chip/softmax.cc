@@ -10,27 +10,36 @@
 namespace pome::reference::chip {
 namespace {
 
-/// Sums of four neighbours, then of pairs of those, every sum rounded to fp16.
-fp16 narrow_sum(std::span<const fp16> x, const Rules& rules) {
-    std::vector<fp16> sums;
-    for (std::size_t start = 0; start < x.size(); start += 4) {
-        fp16 sum = x[start];
-        for (std::size_t i = start + 1; i < std::min(start + 4, x.size()); ++i) {
-            sum = add(sum, x[i], rules);
-        }
-        sums.push_back(sum);
+/// One after another; an empty span gives zero.
+fp16 sequential_sum(std::span<const fp16> x, const Rules& rules) {
+    fp16 sum{0};
+    for (const fp16 value : x) {
+        sum = add(sum, value, rules);
     }
-    while (sums.size() > 1) {
-        std::vector<fp16> next;
-        for (std::size_t i = 0; i + 1 < sums.size(); i += 2) {
-            next.push_back(add(sums[i], sums[i + 1], rules));
-        }
-        if (sums.size() % 2 != 0) {
-            next.push_back(sums.back());
-        }
-        sums = std::move(next);
+    return sum;
+}
+
+fp16 sum_of_eight(std::span<const fp16> x, const Rules& rules) {
+    const auto part = [&](std::size_t begin, std::size_t end) {
+        begin = std::min(begin, x.size());
+        return sequential_sum(x.subspan(begin, std::min(end, x.size()) - begin), rules);
+    };
+    return add(add(part(0, 3), part(3, 6), rules), part(6, 8), rules);
+}
+
+void exact_softmax(std::span<const fp16> x, double largest, std::span<fp16> y, const Rules& rules) {
+    std::vector<double> powers;
+    double sum = 0.0;
+    for (const fp16 value : x) {
+        const double difference = load(value, rules) - largest;
+        // inf - inf: the infinite elements share the mass.
+        const bool indeterminate = rules.coerce_nan && std::isnan(difference);
+        powers.push_back(std::exp(indeterminate ? 0.0 : difference));
+        sum += powers.back();
     }
-    return sums.front();
+    for (std::size_t i = 0; i < y.size(); ++i) {
+        y[i] = store(powers[i] / sum, rules);
+    }
 }
 
 }  // namespace
@@ -39,30 +48,37 @@ fp16 softmax_exp(fp16 difference, const Numerics& numerics) {
     return evaluate(Function::exp, difference, numerics);
 }
 
+fp16 softmax_sum(std::span<const fp16> x, const Rules& rules) {
+    std::vector<fp16> sums;
+    for (std::size_t at = 0; at < x.size(); at += 8) {
+        sums.push_back(sum_of_eight(x.subspan(at, std::min<std::size_t>(8, x.size() - at)), rules));
+    }
+    while (sums.size() > 1) {
+        const std::span<const fp16> all(sums);
+        std::vector<fp16> next;
+        for (std::size_t at = 0; at < all.size(); at += 4) {
+            const auto four = all.subspan(at, std::min<std::size_t>(4, all.size() - at));
+            next.push_back(sequential_sum(four, rules));
+        }
+        sums = std::move(next);
+    }
+    return sums.empty() ? fp16{0} : sums.front();
+}
+
 void softmax(std::span<const fp16> x, std::span<fp16> y, const Numerics& numerics) {
     const Rules& rules = numerics.elementwise;
-    double largest = load(x[0], rules);
+    fp16 largest{0xFC00};
     for (const fp16 value : x) {
-        largest = std::max(largest, load(value, rules));
+        largest = maximum(value, largest, rules);
     }
     if (!numerics.softmax.narrow) {
-        std::vector<float> powers(x.size());
-        float sum = 0.0F;
-        for (std::size_t i = 0; i < x.size(); ++i) {
-            const double difference = load(x[i], rules) - largest;
-            sum += powers[i] =
-                static_cast<float>(std::exp(std::isnan(difference) ? 0.0 : difference));
-        }
-        for (std::size_t i = 0; i < x.size(); ++i) {
-            y[i] = to_fp16(powers[i] / sum, rules.output);
-        }
+        exact_softmax(x, load(largest, rules), y, rules);
         return;
     }
-    const fp16 top = to_fp16(largest, Rounding::nearest_away);
     for (std::size_t i = 0; i < x.size(); ++i) {
-        y[i] = softmax_exp(sub(x[i], top, rules), numerics);
+        y[i] = softmax_exp(sub(x[i], largest, rules), numerics);
     }
-    const fp16 sum = narrow_sum(y, rules);
+    const fp16 sum = softmax_sum(y, rules);
     const fp16 factor = store(1.0 / static_cast<double>(to_float(sum)), rules);
     for (fp16& value : y) {
         value = mul(value, factor, rules);

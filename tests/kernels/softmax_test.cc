@@ -1,0 +1,140 @@
+#include "kernels/softmax.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/random.h"
+#include "kernels/targets.h"
+#include "reference/chip/elementwise.h"
+#include "reference/chip/softmax.h"
+
+namespace pome::kernels {
+namespace {
+
+namespace chip = reference::chip;
+
+SoftmaxTables tables_for(const Numerics& numerics) {
+    return {UnaryTable([&](fp16 x) { return chip::softmax_exp(x, numerics); }),
+            UnaryTable([&](fp16 x) {
+                return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise);
+            })};
+}
+
+std::vector<fp16> rows_of(Random& random, std::size_t count, int kind) {
+    std::vector<fp16> x(count);
+    for (fp16& value : x) {
+        value = kind == 0   ? fp16{static_cast<std::uint16_t>(random.next())}
+                : kind == 1 ? to_fp16(random.normal() * 1e-3, Rounding::nearest_even)
+                            : to_fp16(random.normal() * 4.0, Rounding::nearest_even);
+    }
+    return x;
+}
+
+/// Any length: whole and broken eights, fours of eights, groups beyond the 64 that were captured.
+std::int64_t some_length(Random& random, int round) {
+    const std::int64_t special[] = {1, 7, 8, 9, 31, 32, 33, 64, 127, 128, 129, 512, 513, 2100};
+    if (static_cast<std::size_t>(round) < std::size(special)) {
+        return special[round];
+    }
+    return 1 + static_cast<std::int64_t>(random.below(300));
+}
+
+TEST(Softmax, EqualsTheScalarModelForEveryRounding) {
+    for (const auto rounding :
+         {Rounding::nearest_away, Rounding::nearest_even, Rounding::toward_zero}) {
+        Numerics numerics;
+        numerics.elementwise.output = rounding;
+        const SoftmaxTables tables = tables_for(numerics);
+        for_every_target([&] {
+            Random random(4);
+            for (int round = 0; round < 60; ++round) {
+                const std::int64_t columns = some_length(random, round);
+                const auto size = static_cast<std::size_t>(columns);
+                const std::vector<fp16> x = rows_of(random, 3 * size, round % 4);
+                std::vector<fp16> y(x.size()), expected(x.size());
+                softmax_rows(x.data(), y.data(), 3, columns, tables, numerics);
+                for (std::size_t row = 0; row < 3; ++row) {
+                    chip::softmax({x.data() + row * size, size},
+                                  {expected.data() + row * size, size}, numerics);
+                }
+                ASSERT_EQ(y, expected) << "round " << round << ", " << columns
+                                       << " columns, rounding " << static_cast<int>(rounding);
+            }
+        });
+    }
+}
+
+TEST(Softmax, EqualsTheScalarModelWithIeeeSpecialValues) {
+    Numerics numerics;
+    numerics.elementwise = {Rounding::nearest_even, false};
+    const SoftmaxTables tables = tables_for(numerics);
+    for_every_target([&] {
+        Random random(5);
+        for (int round = 0; round < 40; ++round) {
+            const std::int64_t columns = some_length(random, round);
+            const auto size = static_cast<std::size_t>(columns);
+            std::vector<fp16> x = rows_of(random, size, 2), y(size), expected(size);
+            if (round % 3 == 0) {
+                x[random.below(size)] = fp16{0xFC00};
+            }
+            softmax_rows(x.data(), y.data(), 1, columns, tables, numerics);
+            chip::softmax(x, expected, numerics);
+            ASSERT_EQ(y, expected) << "round " << round << ", " << columns << " columns";
+        }
+    });
+}
+
+TEST(Softmax, MayBeDoneInPlace) {
+    const Numerics numerics;
+    const SoftmaxTables tables = tables_for(numerics);
+    Random random(6);
+    std::vector<fp16> x = rows_of(random, 2 * 100, 2), y(x.size());
+    softmax_rows(x.data(), y.data(), 2, 100, tables, numerics);
+    softmax_rows(x.data(), x.data(), 2, 100, tables, numerics);
+    EXPECT_EQ(x, y);
+}
+
+TEST(Softmax, OfHalfPrecisionStorageIsWithinOneUnitOfTheExactValue) {
+    Numerics numerics;
+    numerics.softmax.narrow = false;
+    numerics.elementwise.output = Rounding::nearest_even;
+    const SoftmaxTables tables = tables_for(numerics);
+    for_every_target([&] {
+        Random random(7);
+        for (int round = 0; round < 60; ++round) {
+            const std::int64_t columns = some_length(random, round);
+            const auto size = static_cast<std::size_t>(columns);
+            std::vector<fp16> x = rows_of(random, size, round % 4), y(size), exact(size);
+            softmax_rows(x.data(), y.data(), 1, columns, tables, numerics);
+            chip::softmax(x, exact, numerics);
+            for (std::size_t i = 0; i < size; ++i) {
+                // Neighbouring fp16 values of one sign have neighbouring bits.
+                ASSERT_LE(std::abs(int{y[i].bits} - int{exact[i].bits}), 1)
+                    << "round " << round << ", column " << i << " of " << columns;
+            }
+        }
+    });
+}
+
+// E17, measured on an M1.
+TEST(Softmax, GivesTheWholeMassToTheLargestAndToNan) {
+    const Numerics numerics;
+    const SoftmaxTables tables = tables_for(numerics);
+    const auto half = [](double value) { return to_fp16(value, Rounding::nearest_even); };
+    const auto of = [&](std::vector<fp16> x) {
+        softmax_rows(x.data(), x.data(), 1, static_cast<std::int64_t>(x.size()), tables, numerics);
+        std::vector<float> result;
+        for (const fp16 value : x) {
+            result.push_back(to_float(value));
+        }
+        return result;
+    };
+    EXPECT_EQ(of({half(1000), half(1), half(2), half(3)}), (std::vector<float>{1, 0, 0, 0}));
+    EXPECT_EQ(of(std::vector<fp16>(4, half(-7))), std::vector<float>(4, 0.25F));
+    EXPECT_EQ(of({half(5), fp16{0x7E00}, half(2)}), (std::vector<float>{0, 1, 0}));
+}
+
+}  // namespace
+}  // namespace pome::kernels
