@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -37,22 +36,6 @@ std::vector<std::filesystem::path> numbered_checkpoints(const std::filesystem::p
     }
     std::sort(found.rbegin(), found.rend());
     return found;
-}
-
-/// Drops metrics at and after `step`: a resumed run writes them again.
-void rewind_metrics(const std::filesystem::path& path, std::int64_t step) {
-    if (!std::filesystem::exists(path)) {
-        return;
-    }
-    std::string kept;
-    std::istringstream lines(read_text(path));
-    for (std::string line; std::getline(lines, line);) {
-        const auto record = nlohmann::json::parse(line, nullptr, false);
-        if (record.is_object() && record.value("step", std::int64_t{0}) <= step) {
-            kept += line + "\n";
-        }
-    }
-    write_file_atomic(path, kept);
 }
 
 }  // namespace
@@ -129,6 +112,7 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
     const nlohmann::json environment{
         {"pome", "0.1.0"}, {"device", device.name()}, {"threads", pool.threads()}};
     write_file_atomic(directory / "environment.json", environment.dump(1) + "\n");
+    trainer->metrics_.emplace(directory / metrics_name);
     return trainer;
 }
 
@@ -145,7 +129,7 @@ std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
     } else {
         trainer->load(checkpoints.front());
     }
-    rewind_metrics(directory / metrics_name, trainer->step_);
+    trainer->metrics_.emplace(directory / metrics_name, trainer->step_ + 1);
     trainer->pipeline_->stage_weights(trainer->weights_);
     return trainer;
 }
@@ -287,12 +271,7 @@ void Trainer::log(const Report& line) {
                                 {"host_ms", line.host_ms},
                                 {"io_ms", line.io_ms},
                                 {"tokens_per_second", line.tokens_per_second}};
-    const auto path = directory_ / metrics_name;
-    std::ofstream out(path, std::ios::app);
-    out << record.dump() << '\n' << std::flush;
-    if (!out) {
-        fail(Code::io, here, "{}: cannot write metrics; is the disk full?", path.string());
-    }
+    metrics_->append(record);
 }
 
 void Trainer::save_newest() {

@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/thread_pool.h"
+#include "formats/run_log.h"
 #include "train/config.h"
 #include "train/dataset.h"
 #include "train/evaluate.h"
@@ -75,6 +77,7 @@ class Trainer {
 
     Config config_;
     std::filesystem::path directory_;
+    std::optional<formats::RunLog> metrics_;
     ThreadPool& pool_;
     model::Architecture architecture_;
     ParameterSet weights_, gradients_, m_, v_;

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "base/expect_error.h"
+#include "support/expect_error.h"
 
 namespace pome {
 namespace {

@@ -5,8 +5,8 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "base/expect_error.h"
-#include "base/full_disk.h"
+#include "support/expect_error.h"
+#include "support/full_disk.h"
 
 namespace pome {
 namespace {

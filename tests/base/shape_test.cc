@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/expect_error.h"
+#include "support/expect_error.h"
 
 namespace pome {
 namespace {

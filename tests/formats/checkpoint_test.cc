@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "base/expect_error.h"
-#include "base/full_disk.h"
-#include "formats/real_file.h"
+#include "support/expect_error.h"
+#include "support/forged_bytes.h"
+#include "support/full_disk.h"
 
 namespace pome::formats {
 namespace {

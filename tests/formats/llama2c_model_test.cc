@@ -7,10 +7,11 @@
 #include <cstring>
 #include <limits>
 
-#include "base/expect_error.h"
 #include "base/file.h"
-#include "base/full_disk.h"
-#include "formats/real_file.h"
+#include "support/expect_error.h"
+#include "support/forged_bytes.h"
+#include "support/full_disk.h"
+#include "support/test_data.h"
 
 namespace pome::formats {
 namespace {
@@ -122,8 +123,8 @@ TEST(Llama2cModel, LiesInTheFileAsLlama2cReadsIt) {
 }
 
 TEST(Llama2cModel, ReadsBothVersionsOfStories260K) {
-    POME_REAL_FILE(v0, "llama2c/stories260K.bin");
-    POME_REAL_FILE(v1, "llama2c/stories260K_v1.bin");
+    POME_REQUIRE_TEST_DATA(v0, "llama2c/stories260K.bin");
+    POME_REQUIRE_TEST_DATA(v1, "llama2c/stories260K_v1.bin");
     const Llama2cModel m = read_llama2c(v0);
     EXPECT_EQ(m.width, 64);
     EXPECT_EQ(m.hidden, 172);

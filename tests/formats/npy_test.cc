@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "base/expect_error.h"
 #include "base/file.h"
-#include "base/full_disk.h"
 #include "base/random.h"
-#include "formats/real_file.h"
+#include "support/expect_error.h"
+#include "support/forged_bytes.h"
+#include "support/full_disk.h"
 
 namespace pome::formats {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <limits>
 
-#include "base/expect_error.h"
 #include "base/file.h"
-#include "base/full_disk.h"
+#include "support/expect_error.h"
+#include "support/full_disk.h"
 
 namespace pome::formats {
 namespace {

@@ -6,10 +6,10 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "base/expect_error.h"
-#include "base/full_disk.h"
 #include "base/random.h"
-#include "formats/real_file.h"
+#include "support/expect_error.h"
+#include "support/forged_bytes.h"
+#include "support/full_disk.h"
 
 namespace pome::formats {
 namespace {

@@ -3,9 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "base/bytes.h"
-#include "base/expect_error.h"
-#include "base/full_disk.h"
-#include "formats/real_file.h"
+#include "support/expect_error.h"
+#include "support/forged_bytes.h"
+#include "support/full_disk.h"
+#include "support/test_data.h"
 
 namespace pome::formats {
 namespace {
@@ -144,8 +145,8 @@ TEST(TokenShard, AFullDiskLeavesTheOldFile) {
 }
 
 TEST(TokenShard, ReadsRealTokens) {
-    POME_REAL_FILE(small, "text/tinystories_2M_tok512.bin");
-    POME_REAL_FILE(large, "text/tinystories_2M_llama32k.bin");
+    POME_REQUIRE_TEST_DATA(small, "text/tinystories_2M_tok512.bin");
+    POME_REQUIRE_TEST_DATA(large, "text/tinystories_2M_llama32k.bin");
     const TokenShard tok512(small), llama(large);
     EXPECT_EQ(tok512.size(), 1'032'054);
     EXPECT_EQ(llama.size(), 544'865);

@@ -6,11 +6,12 @@
 #include <cstring>
 #include <limits>
 
-#include "base/expect_error.h"
 #include "base/file.h"
 #include "base/fp16.h"
 #include "base/random.h"
-#include "formats/real_file.h"
+#include "support/expect_error.h"
+#include "support/forged_bytes.h"
+#include "support/test_data.h"
 
 namespace pome::formats {
 namespace {
@@ -288,8 +289,8 @@ void expect_rewritten(const std::filesystem::path& path, std::size_t count) {
 
 TEST(WeightBlob, ReadsRealPackages) {
     const std::string inside = ".mlpackage/Data/com.apple.CoreML/weights/weight.bin";
-    POME_REAL_FILE(first, "mlpackage/DTLN_AEC_128_Part1" + inside);
-    POME_REAL_FILE(second, "mlpackage/DTLN_AEC_128_Part2" + inside);
+    POME_REQUIRE_TEST_DATA(first, "mlpackage/DTLN_AEC_128_Part1" + inside);
+    POME_REQUIRE_TEST_DATA(second, "mlpackage/DTLN_AEC_128_Part2" + inside);
     expect_rewritten(first, 12);
     expect_rewritten(second, 14);
 }
@@ -297,8 +298,8 @@ TEST(WeightBlob, ReadsRealPackages) {
 /// Blobs of programs that ran on hardware: count 1 for several records, each right behind the data
 /// before it, at offsets that are no multiples of 64 (fused_qkv.mil names 160, fused_ffn.mil 176).
 TEST(WeightBlob, ReadsHandwrittenReferencesByOffsetAlone) {
-    POME_REAL_FILE(qkv_path, "mil/handwritten/qkv_blob_ref.bin");
-    POME_REAL_FILE(ffn_path, "mil/handwritten/ffn_blob_ref.bin");
+    POME_REQUIRE_TEST_DATA(qkv_path, "mil/handwritten/qkv_blob_ref.bin");
+    POME_REQUIRE_TEST_DATA(ffn_path, "mil/handwritten/ffn_blob_ref.bin");
     const auto first = [](const Bytes& file, std::uint64_t offset, std::int64_t elements) {
         fp16 value;
         std::memcpy(&value, read_blob(file, "w", offset, DType::fp16, elements).data(), 2);
@@ -317,7 +318,7 @@ TEST(WeightBlob, ReadsHandwrittenReferencesByOffsetAlone) {
 }
 
 TEST(WeightBlob, ReadsABlobThatHardwareRan) {
-    POME_REAL_FILE(path, "hardware/weight_blob_4x4.bin");
+    POME_REQUIRE_TEST_DATA(path, "hardware/weight_blob_4x4.bin");
     const Bytes data = read_blob(read_file(path), "w", 64, DType::fp16, 16);
     for (std::size_t i = 0; i < 16; ++i) {
         fp16 value;
