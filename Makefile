@@ -4,7 +4,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 60
 CMAKE_FLAGS ?=
 
-.PHONY: help setup build test test-long demo bench check format sanitize fuzz build-clang clean
+.PHONY: help setup build test test-long demo bench check format sanitized sanitize fuzz build-clang clean
 
 help:
 	@echo "make demo         install what is missing, build, and train a small language model on the emulated engine"
@@ -47,19 +47,20 @@ check: setup
 format: setup
 	@find src tests bench -name '*.cc' -o -name '*.h' | xargs clang-format -i
 
-sanitize: setup
-	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_SANITIZE=address,undefined -DPOME_BENCH=OFF
+# Tests and fuzzers with clang, the sanitizers and coverage for the fuzzer: one tree serves both.
+sanitized: setup
+	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_FUZZ=ON -DPOME_SANITIZE=address,undefined -DPOME_BENCH=OFF
 	@cmake --build $(BUILD)-sanitize -j $(JOBS)
+
+sanitize: sanitized
 	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -LE "long|slow"
 
-fuzz: setup
-	@cmake -S . -B $(BUILD)-fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_FUZZ=ON -DPOME_TESTS=OFF -DPOME_BENCH=OFF -DPOME_SANITIZE=address,undefined
-	@cmake --build $(BUILD)-fuzz -j $(JOBS) --target fuzzers
-	@sh scripts/run_fuzzers.sh $(BUILD)-fuzz $(FUZZ_SECONDS)
+fuzz: sanitized
+	@sh scripts/run_fuzzers.sh $(BUILD)-sanitize $(FUZZ_SECONDS)
 
 build-clang: setup
 	@cmake -S . -B $(BUILD)-clang -G Ninja -DCMAKE_CXX_COMPILER=clang++
 	@cmake --build $(BUILD)-clang -j $(JOBS)
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-clang
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-clang

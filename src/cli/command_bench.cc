@@ -47,7 +47,7 @@ void train_step(const BenchCommand& options) {
     Random random(1);
     weights.initialize(random);
     train::DynamicPipeline pipeline(architecture, *device, pool,
-                                    train::stage_form({}, options.sequence), true);
+                                    train::stage_form({}, options.sequence), {.training = true});
     train::LanguageModel language_model(architecture, pipeline, pool, options.sequence);
     pipeline.stage_weights(weights);
     std::vector<std::int32_t> tokens, targets;

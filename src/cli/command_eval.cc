@@ -53,7 +53,7 @@ void eval(const EvalCommand& options) {
     ThreadPool pool(options.device.threads);
     const auto device = open_device(options.device.device, options.device.numerics, pool);
     train::DynamicPipeline pipeline(loaded.architecture, *device, pool,
-                                    train::stage_form({}, sequence), false);
+                                    train::stage_form({}, sequence), {});
     pipeline.stage_weights(loaded.weights);
     train::LanguageModel language_model(loaded.architecture, pipeline, pool, sequence);
     const auto result = train::evaluate(language_model, loaded.weights, data, options.windows);

@@ -178,6 +178,8 @@ void read_engine(Reader& r, EngineConfig& e) {
     r.read("engine.sigmoid", sigmoid);
     e.sigmoid = sigmoid_from(sigmoid);
     r.read("engine.scale_query", e.scale_query);
+    r.read("engine.product_scale", e.product_scale);
+    r.read("engine.product_scale_every", e.product_scale_every);
 }
 
 /// "section.key=value" as a TOML line; a value that is no TOML literal is taken as a string.
@@ -242,6 +244,8 @@ void Config::check() const {
     in_range("optimizer.clip_norm", optimizer.clip_norm, 0, 1e9);
     in_range("engine.loss_scale_patience", static_cast<double>(engine.loss_scale.patience), 1,
              many);
+    in_range("engine.product_scale_every", static_cast<double>(engine.product_scale_every), 1,
+             many);
     if (!is_power_of_two(engine.loss_scale.initial) ||
         !is_power_of_two(engine.loss_scale.maximum) ||
         engine.loss_scale.initial > engine.loss_scale.maximum) {
@@ -303,7 +307,9 @@ std::string Config::text() const {
                                           {"loss_scale_maximum", engine.loss_scale.maximum},
                                           {"loss_scale_patience", engine.loss_scale.patience},
                                           {"sigmoid", std::string(sigmoid_name(engine.sigmoid))},
-                                          {"scale_query", engine.scale_query}});
+                                          {"scale_query", engine.scale_query},
+                                          {"product_scale", engine.product_scale},
+                                          {"product_scale_every", engine.product_scale_every}});
     return text;
 }
 

@@ -54,6 +54,8 @@ struct EngineConfig {
     LossScaleConfig loss_scale;
     model::Sigmoid sigmoid = model::Sigmoid::native;
     bool scale_query = true;
+    bool product_scale = false;              ///< each matrix product carries a power of two
+    std::int64_t product_scale_every = 100;  ///< updates between measurements of its operands
 };
 
 /// A whole training run as data.

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+
 #include <set>
 
 #include "kernels/convert.h"
 #include "kernels/gemm.h"
+#include "train/product_scaling.h"
 
 namespace pome::train {
 namespace {
@@ -59,80 +61,153 @@ bool has_infinity(const float* values, std::int64_t count) {
 
 }  // namespace
 
+/// A stage in one direction, compiled, and what chooses the scales of its products.
+struct Direction {
+    std::unique_ptr<device::Executable> executable;
+    std::unique_ptr<ProductScaling> scaling;
+};
+
 struct DynamicPipeline::Program {
     model::Stage stage;
-    std::unique_ptr<device::Executable> forward;
-    std::unique_ptr<device::Executable> backward;  // training only
-    mil::autodiff::Differentiated parts;           // training only
+    Direction forward;
+    Direction backward;                   // training only
+    mil::autodiff::Differentiated parts;  // training only
+};
+
+struct DynamicPipeline::Pass {
+    Direction* direction = nullptr;
+    device::Bindings bindings;
+    Surface scales;              // "product_scales", where products are scaled
+    std::vector<int> exponents;  // what it holds
 };
 
 struct DynamicPipeline::Layer {
     Program* program = nullptr;
     std::vector<Surface> weights;                        // in the order of Stage::weights
     std::map<std::string, Surface, std::less<>> values;  // "x", "y" and the saved activations
-    device::Bindings forward;
-    device::Bindings backward;
+    Pass forward;
+    Pass backward;
 };
 
 DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device::Device& device,
-                                 ThreadPool& pool, const model::Form& form, bool training)
-    : architecture_(architecture), device_(device), pool_(pool), form_(form), training_(training) {
+                                 ThreadPool& pool, const model::Form& form, const Options& options)
+    : architecture_(architecture), device_(device), pool_(pool), form_(form), options_(options) {
     form_.dtype = device.profile().compute;
     for (const model::Block& block : architecture.blocks) {
         auto layer = std::make_unique<Layer>();
         layer->program = &program(block.stage);
-        for (const auto& input : layer->program->forward->inputs()) {
-            if (input.name == "x") {
-                // Training needs each layer's input again for its weight gradients; otherwise one
-                // serves all.
-                auto& owner = training_ ? layer->values : shared_;
-                const auto [entry, made] = owner.try_emplace("x");
-                if (made) {
-                    entry->second = Surface(input.type);
-                }
-                layer->forward.inputs["x"] = &entry->second;
-            }
-        }
         layers_.push_back(std::move(layer));
     }
     for (const auto& layer : layers_) {
-        Program& used = *layer->program;
-        for (const auto& weight : used.stage.weights) {
-            const mil::Type* type = used.stage.function.find_type(weight);
-            layer->weights.emplace_back(*type);
+        bind_forward(*layer);
+        if (options_.training) {
+            bind_backward(*layer);
         }
-        for (std::size_t i = 0; i < layer->weights.size(); ++i) {
-            layer->forward.inputs[used.stage.weights[i]] = &layer->weights[i];
+    }
+}
+
+void DynamicPipeline::bind_forward(Layer& layer) {
+    Program& used = *layer.program;
+    const device::Executable& executable = *used.forward.executable;
+    layer.forward.direction = &used.forward;
+    auto& inputs = layer.forward.bindings.inputs;
+    for (const auto& weight : used.stage.weights) {
+        layer.weights.emplace_back(*used.stage.function.find_type(weight));
+    }
+    for (std::size_t i = 0; i < layer.weights.size(); ++i) {
+        inputs[used.stage.weights[i]] = &layer.weights[i];
+    }
+    // Training needs each layer's input and saved activations again; otherwise one set serves all.
+    const auto surface = [&](const mil::NamedType& value, bool kept) {
+        auto& owner = kept ? layer.values : shared_;
+        return &owner.try_emplace(value.name, value.type).first->second;
+    };
+    for (const auto& input : executable.inputs()) {
+        if (input.name == "x") {
+            inputs["x"] = surface(input, options_.training);
         }
-        for (const auto& output : used.forward->outputs()) {
-            auto& owner = training_ && output.name != "y" ? layer->values : shared_;
-            const auto [entry, made] = owner.try_emplace(output.name);
-            if (made) {
-                entry->second = Surface(output.type);
-            }
-            layer->forward.outputs[output.name] = &entry->second;
-        }
-        if (!training_) {
+    }
+    for (const auto& output : executable.outputs()) {
+        layer.forward.bindings.outputs[output.name] =
+            surface(output, options_.training && output.name != "y");
+    }
+    add_scales(layer.forward, executable);
+}
+
+void DynamicPipeline::bind_backward(Layer& layer) {
+    Program& used = *layer.program;
+    const device::Executable& executable = *used.backward.executable;
+    layer.backward.direction = &used.backward;
+    auto& [inputs, outputs] = layer.backward.bindings;
+    shared_.try_emplace("d_y", *used.stage.function.find_type("y"));
+    for (const auto& input : executable.inputs()) {
+        if (input.name == mil::passes::product_scales_input) {
             continue;
         }
-        for (const auto& input : used.backward->inputs()) {
-            const Surface* surface = nullptr;
-            if (const auto saved = layer->values.find(input.name); saved != layer->values.end()) {
-                surface = &saved->second;
-            } else if (const auto weight = layer->forward.inputs.find(input.name);
-                       weight != layer->forward.inputs.end()) {
-                surface = weight->second;
-            } else {
-                surface = &shared_.try_emplace(input.name, input.type).first->second;
+        if (const auto saved = layer.values.find(input.name); saved != layer.values.end()) {
+            inputs[input.name] = &saved->second;
+        } else if (const auto weight = layer.forward.bindings.inputs.find(input.name);
+                   weight != layer.forward.bindings.inputs.end()) {
+            inputs[input.name] = weight->second;
+        } else {
+            inputs[input.name] = &shared_.try_emplace(input.name, input.type).first->second;
+        }
+    }
+    for (const auto& output : executable.outputs()) {
+        const std::string key = fmt::format("{}.{}", used.stage.name, output.name);
+        outputs[output.name] = &shared_.try_emplace(key, output.type).first->second;
+    }
+    add_scales(layer.backward, executable);
+}
+
+void DynamicPipeline::add_scales(Pass& pass, const device::Executable& executable) {
+    for (const auto& input : executable.inputs()) {
+        if (input.name == mil::passes::product_scales_input) {
+            pass.scales = Surface(input.type);
+            pass.exponents.assign(pass.direction->scaling->products(), 0);
+            ProductScaling::store(pass.exponents, pass.scales);
+            pass.bindings.inputs[input.name] = &pass.scales;
+        }
+    }
+}
+
+void DynamicPipeline::evaluate(Pass& pass) {
+    const Stopwatch watch(times().device);
+    if (measuring_ && !pass.exponents.empty()) {
+        pass.exponents = pass.direction->scaling->measure(pass.bindings);
+        ProductScaling::store(pass.exponents, pass.scales);
+    } else {
+        pass.direction->executable->evaluate(pass.bindings);
+    }
+}
+
+std::vector<int> DynamicPipeline::product_exponents() const {
+    std::vector<int> all;
+    for (const auto& layer : layers_) {
+        for (const Pass* pass : {&layer->forward, &layer->backward}) {
+            all.insert(all.end(), pass->exponents.begin(), pass->exponents.end());
+        }
+    }
+    return all;
+}
+
+void DynamicPipeline::restore_product_exponents(const std::vector<int>& exponents) {
+    if (exponents.size() != product_exponents().size()) {
+        fail(Code::checkpoint_mismatch, "train.pipeline",
+             "the checkpoint has scales for {} products, this pipeline {}; set "
+             "engine.product_scale as the run had it",
+             exponents.size(), product_exponents().size());
+    }
+    auto next = exponents.begin();
+    for (const auto& layer : layers_) {
+        for (Pass* pass : {&layer->forward, &layer->backward}) {
+            for (int& exponent : pass->exponents) {
+                exponent = *next++;
             }
-            layer->backward.inputs[input.name] = surface;
+            if (!pass->exponents.empty()) {
+                ProductScaling::store(pass->exponents, pass->scales);
+            }
         }
-        for (const auto& output : used.backward->outputs()) {
-            const std::string key = fmt::format("{}.{}", used.stage.name, output.name);
-            layer->backward.outputs[output.name] =
-                &shared_.try_emplace(key, output.type).first->second;
-        }
-        shared_.try_emplace("d_y", *used.stage.function.find_type("y"));
     }
 }
 
@@ -145,18 +220,27 @@ DynamicPipeline::Program& DynamicPipeline::program(model::StageKind kind) {
     }
     slot = std::make_unique<Program>();
     slot->stage = model::make_stage(kind, architecture_.config, form_);
-    const auto compile = [&](mil::Function function) {
-        return device_.compile({mil::make_program(std::move(function)), slot->stage.files});
+    const auto compile = [&](const mil::Function& function) {
+        Direction direction;
+        const bool scaled = options_.scale_products && form_.dtype == DType::fp16;
+        if (scaled) {
+            direction.scaling =
+                std::make_unique<ProductScaling>(device_, function, slot->stage.files);
+        }
+        direction.executable = device_.compile(
+            {mil::make_program(scaled ? mil::passes::scale_products(function) : function),
+             slot->stage.files});
+        return direction;
     };
-    if (!training_) {
+    if (!options_.training) {
         slot->forward = compile(slot->stage.function);
         return *slot;
     }
-    mil::autodiff::Options options;
-    options.with_respect_to = slot->stage.weights;
-    options.with_respect_to.insert(options.with_respect_to.begin(), "x");
-    options.host_gradients.insert(slot->stage.weights.begin(), slot->stage.weights.end());
-    slot->parts = mil::autodiff::differentiate(slot->stage.function, options);
+    mil::autodiff::Options wanted;
+    wanted.with_respect_to = slot->stage.weights;
+    wanted.with_respect_to.insert(wanted.with_respect_to.begin(), "x");
+    wanted.host_gradients.insert(slot->stage.weights.begin(), slot->stage.weights.end());
+    slot->parts = mil::autodiff::differentiate(slot->stage.function, wanted);
     slot->forward = compile(slot->parts.forward);
     slot->backward = compile(slot->parts.backward);
     return *slot;
@@ -177,15 +261,12 @@ void DynamicPipeline::forward(std::size_t block, const float* x, float* y) {
     Layer& layer = *layers_[block];
     {
         const Stopwatch watch(times().io);
-        auto& owner = training_ ? layer.values : shared_;
+        auto& owner = options_.training ? layer.values : shared_;
         store(x, owner.find("x")->second, pool_);
     }
-    {
-        const Stopwatch watch(times().device);
-        layer.program->forward->evaluate(layer.forward);
-    }
+    evaluate(layer.forward);
     const Stopwatch watch(times().io);
-    load(*layer.forward.outputs.find("y")->second, y, pool_);
+    load(*layer.forward.bindings.outputs.find("y")->second, y, pool_);
 }
 
 void DynamicPipeline::backward(std::size_t block, const float* dy, float* dx,
@@ -195,13 +276,10 @@ void DynamicPipeline::backward(std::size_t block, const float* dy, float* dx,
         const Stopwatch watch(times().io);
         store(dy, shared_.find("d_y")->second, pool_);
     }
-    {
-        const Stopwatch watch(times().device);
-        layer.program->backward->evaluate(layer.backward);
-    }
+    evaluate(layer.backward);
     {
         const Stopwatch watch(times().io);
-        const Surface& surface = *layer.backward.outputs.find("d_x")->second;
+        const Surface& surface = *layer.backward.bindings.outputs.find("d_x")->second;
         load(surface, dx, pool_);
         overflow_ = overflow_ || has_infinity(dx, surface.elements());
     }
@@ -218,8 +296,8 @@ void DynamicPipeline::add_weight_gradients(std::size_t block, ParameterSet& grad
         if (loaded.insert(name).second) {
             const Stopwatch watch(times().io);
             const Surface* surface = nullptr;
-            if (const auto out = layer.backward.outputs.find(name);
-                out != layer.backward.outputs.end()) {
+            if (const auto out = layer.backward.bindings.outputs.find(name);
+                out != layer.backward.bindings.outputs.end()) {
                 surface = out->second;
             } else if (const auto value = layer.values.find(name); value != layer.values.end()) {
                 surface = &value->second;
@@ -250,9 +328,13 @@ void DynamicPipeline::add_weight_gradients(std::size_t block, ParameterSet& grad
 bool DynamicPipeline::take_overflow() {
     std::int64_t saturated = 0;
     for (const auto& [kind, program] : programs_) {
-        saturated += program->forward->arithmetic().saturated;
-        if (program->backward) {
-            saturated += program->backward->arithmetic().saturated;
+        for (const Direction* direction : {&program->forward, &program->backward}) {
+            if (direction->executable) {
+                saturated += direction->executable->arithmetic().saturated;
+            }
+            if (direction->scaling) {
+                saturated += direction->scaling->arithmetic().saturated;
+            }
         }
     }
     const bool overflow = overflow_ || saturated > saturated_seen_;

@@ -18,7 +18,7 @@ struct Generator::Length {
     Length(const model::Architecture& architecture, const ParameterSet& weights,
            device::Device& device, ThreadPool& pool, const model::Form& form)
         : positions(form.sequence),
-          pipeline(architecture, device, pool, form, /*training=*/false),
+          pipeline(architecture, device, pool, form, {}),
           model(architecture, pipeline, pool, form.sequence) {
         pipeline.stage_weights(weights);
     }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <vector>
 
 #include "device/device.h"
 #include "train/parameters.h"
@@ -52,6 +53,15 @@ class Pipeline {
 
     /// Whether a value left the engine's range since the last call.
     virtual bool take_overflow() = 0;
+
+    /// While `measuring`, each forward() and backward() also measures the operands of the block's
+    /// matrix products and then chooses the power of two that each product carries from the next
+    /// evaluation on. Does nothing for pipelines whose products carry none.
+    virtual void set_measuring(bool /*measuring*/) {}
+    /// The exponents of those powers of two, all blocks; what restore_product_exponents() takes.
+    virtual std::vector<int> product_exponents() const { return {}; }
+    /// Throws Error{checkpoint_mismatch} when the number of products differs.
+    virtual void restore_product_exponents(const std::vector<int>& exponents);
 
     Times& times() { return times_; }
 

@@ -75,7 +75,8 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
       best_validation_(std::numeric_limits<double>::infinity()),
       last_validation_(nothing) {
     pipeline_ = std::make_unique<DynamicPipeline>(
-        architecture_, device, pool, stage_form(config.engine, config.run.sequence), true);
+        architecture_, device, pool, stage_form(config.engine, config.run.sequence),
+        DynamicPipeline::Options{.training = true, .scale_products = config.engine.product_scale});
     language_model_ =
         std::make_unique<LanguageModel>(architecture_, *pipeline_, pool, config.run.sequence);
     if (device.profile().compute == DType::fp32) {  // nothing overflows or vanishes there
@@ -139,11 +140,14 @@ Trainer::Update Trainer::update() {
     Update result;
     pipeline_->take_overflow();
     for (std::int64_t i = 0; i < config_.run.batch; ++i) {
+        pipeline_->set_measuring(
+            i == 0 && (step_ % config_.engine.product_scale_every == 0 || skipped_in_a_row_ > 0));
         const Window window = sampler_.next();
         result.loss += language_model_->forward(window.tokens, window.targets, weights_) /
                        static_cast<double>(data_.sequence());
         language_model_->backward(loss_scale_.scale(), weights_, gradients_);
     }
+    pipeline_->set_measuring(false);
     result.loss /= static_cast<double>(config_.run.batch);
     const bool overflow = pipeline_->take_overflow();
     const Stopwatch watch(pipeline_->times().host);
@@ -298,7 +302,9 @@ void Trainer::save(const std::string& name) {
         {"loss_scale",
          {{"scale", loss_scale_.scale()},
           {"skipped", loss_scale_.skipped()},
+          {"skipped_in_a_row", skipped_in_a_row_},
           {"good", loss_scale_.good_updates()}}},
+        {"product_exponents", pipeline_->product_exponents()},
         {"sampler",
          {{"random", cursor.random}, {"epoch", cursor.epoch}, {"position", cursor.position}}}};
     formats::write_checkpoint(directory_ / "checkpoints" / name, tensor_views(weights_, ""),
@@ -330,6 +336,8 @@ void Trainer::load(const std::filesystem::path& path) {
         loss_scale_.restore(scale.at("scale").get<double>(),
                             scale.at("skipped").get<std::int64_t>(),
                             scale.at("good").get<std::int64_t>());
+        skipped_in_a_row_ = scale.at("skipped_in_a_row").get<std::int64_t>();
+        pipeline_->restore_product_exponents(state.at("product_exponents").get<std::vector<int>>());
         const auto& cursor = state.at("sampler");
         sampler_.restore({cursor.at("random").get<Random::State>(),
                           cursor.at("epoch").get<std::int64_t>(),

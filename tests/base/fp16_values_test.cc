@@ -126,14 +126,15 @@ TEST(Fp16Values, RandomFloatsRoundAsIntegersDo) {
 
 #if defined(__x86_64__)
 __attribute__((target("f16c"))) std::uint16_t f16c_from_float(float value) {
-    return static_cast<std::uint16_t>(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT));
+    const __m128i halves = _mm_cvtps_ph(_mm_set_ss(value), _MM_FROUND_TO_NEAREST_INT);
+    return static_cast<std::uint16_t>(_mm_extract_epi16(halves, 0));
 }
 __attribute__((target("f16c"))) float f16c_to_float(std::uint16_t bits) {
     return _cvtsh_ss(bits);
 }
 
 TEST(Fp16Values, EqualTheProcessorsF16C) {
-    if (!__builtin_cpu_supports("f16c")) {
+    if (!__builtin_cpu_supports("avx2")) {  // clang 14 cannot ask for F16C; both came together
         GTEST_SKIP() << "this processor has no F16C";
     }
     for (std::uint32_t bits = 0; bits < 65536; ++bits) {
