@@ -67,8 +67,10 @@ HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> narrow_bits(D d, V v) {
     const auto normal =
         hn::Sub(hn::ShiftRight<13>(hn::Add(hn::Add(magnitude, hn::Set(du, 0xFFFU)), odd)),
                 hn::Set(du, 112U << 10));
-    const auto small =
-        hn::BitCast(du, hn::NearestInt(hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p24F))));
+    // Only subnormals are taken from here; Highway's plain target has no defined result for 2^31.
+    const auto units =
+        hn::Min(hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p24F)), hn::Set(d, 1024.0F));
+    const auto small = hn::BitCast(du, hn::NearestInt(units));
     auto half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(du, 113U << 23)), small, normal);
     half = hn::Min(half, hn::Set(du, 0x7C00U));
     half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x477FEFFFU)), hn::Set(du, 0x7C00U),

@@ -135,6 +135,9 @@ double sine_by_table(double x) {
 }
 
 double by_table(Function function, double x, Rounding rounding) {
+    if (std::isnan(x)) {  // only where the numerics keep NaN; elsewhere it has become infinity
+        return x;
+    }
     // Infinity (and so NaN) reaches the limit itself, as measured on the M1; finite values stop at
     // the last knot.
     const bool bounded =
