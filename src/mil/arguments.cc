@@ -28,7 +28,7 @@ void Arguments::fail_with(const std::string& message) const {
 
 Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lookup,
                      const WeightFiles* weights)
-    : operation_(&operation), weights_(weights) {
+    : operation_(&operation), schema_(&schema), weights_(weights) {
     std::set<std::string_view> given;
     for (const auto& argument : operation.arguments) {
         const bool known = std::any_of(schema.parameters.begin(), schema.parameters.end(),
@@ -40,46 +40,72 @@ Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lo
             fail("'{}' is given twice", argument.name);
         }
     }
+    bound_.reserve(schema.parameters.size());
     for (const Parameter& parameter : schema.parameters) {
-        Bound bound;
-        bound.parameter = &parameter;
-        const auto take = [&](const Literal& literal) {
-            bound.operands.push_back({literal.type, &literal});
-        };
-        if (const Argument* argument = operation.find_argument(parameter.name)) {
-            bound.given = true;
-            if (parameter.kind != Parameter::Kind::tensors && argument->operands.size() != 1) {
-                fail("'{}' takes one value, {} are given", parameter.name,
-                     argument->operands.size());
-            }
-            for (const Operand& operand : argument->operands) {
-                if (const auto* literal = std::get_if<Literal>(&operand)) {
-                    take(*literal);
-                    continue;
-                }
-                const auto& value = std::get<std::string>(operand);
-                const Known* known = lookup(value);
-                if (known == nullptr) {
-                    fail("'{}' is not defined before it is used", value);
-                }
-                bound.operands.push_back(*known);
-            }
-        } else if (const Literal* attribute = operation.find_attribute(parameter.name);
-                   attribute != nullptr && operation.arguments.empty()) {
-            bound.given = true;
-            take(*attribute);
-        } else if (parameter.default_value) {
-            take(*parameter.default_value);
-        } else if (parameter.required) {
-            fail("'{}' is missing", parameter.name);
+        bind(parameter, lookup);
+    }
+}
+
+void Arguments::bind(const Parameter& parameter, const Lookup& lookup) {
+    Bound bound;
+    bound.parameter = &parameter;
+    const auto take = [&](const Literal& literal) {
+        bound.operands.push_back({literal.type, &literal, nullptr});
+    };
+    if (const Argument* argument = operation_->find_argument(parameter.name)) {
+        bound.given = true;
+        if (parameter.kind != Parameter::Kind::tensors && argument->operands.size() != 1) {
+            fail("'{}' takes one value, {} are given", parameter.name, argument->operands.size());
         }
-        for (const Known& operand : bound.operands) {
-            if (operand.type.is_tensor() && !accepts(parameter, operand.type.dtype)) {
-                fail("'{}' is {}, which this op does not take", parameter.name,
-                     operand.type.text());
+        for (const Operand& operand : argument->operands) {
+            if (const auto* literal = std::get_if<Literal>(&operand)) {
+                take(*literal);
+                continue;
             }
+            const auto& value = std::get<std::string>(operand);
+            const Known* known = lookup(value);
+            if (known == nullptr) {
+                fail("'{}' is not defined before it is used", value);
+            }
+            bound.operands.push_back(*known);
         }
-        bound_.push_back(std::move(bound));
+    } else if (const Literal* attribute = operation_->find_attribute(parameter.name);
+               attribute != nullptr && operation_->arguments.empty()) {
+        bound.given = true;
+        take(*attribute);
+    } else if (parameter.default_value) {
+        take(*parameter.default_value);
+    } else if (parameter.required) {
+        fail("'{}' is missing", parameter.name);
+    }
+    check(bound);
+    bound_.push_back(std::move(bound));
+}
+
+void Arguments::check(const Bound& bound) const {
+    for (const Known& operand : bound.operands) {
+        if (!operand.type.is_tensor()) {
+            fail("'{}' is a {}, it must be a tensor", bound.parameter->name, operand.type.text());
+        }
+        if (!accepts(*bound.parameter, operand.type.dtype)) {
+            fail("'{}' is {}, which this op does not take", bound.parameter->name,
+                 operand.type.text());
+        }
+        check_sizes(*bound.parameter, operand.type);
+    }
+}
+
+void Arguments::check_sizes(const Parameter& parameter, const Type& type) const {
+    constexpr std::int64_t most = std::int64_t{1} << 31, most_elements = std::int64_t{1} << 62;
+    std::int64_t elements = 1;
+    for (const std::int64_t size : type.shape) {
+        if (size > most) {
+            fail("'{}' is {}: a size may not exceed 2^31", parameter.name, type.text());
+        }
+        if (size > 1 && elements > most_elements / size) {
+            fail("'{}' is {}: it has more than 2^62 elements", parameter.name, type.text());
+        }
+        elements *= std::max<std::int64_t>(size, 1);
     }
 }
 
@@ -122,6 +148,9 @@ const Literal& Arguments::constant_or_fail(std::string_view wanted, std::string_
     if (literal == nullptr) {
         fail("'{}' must be a constant {}", wanted, what);
     }
+    if (literal->is_blob()) {
+        fail("'{}' must be written in the program, not in a weight file", wanted);
+    }
     return *literal;
 }
 
@@ -135,8 +164,22 @@ std::int64_t Arguments::integer(std::string_view wanted) const {
 
 std::vector<std::int64_t> Arguments::integers(std::string_view wanted) const {
     const Literal& literal = constant_or_fail(wanted, "of integers");
-    if (literal.is_blob() || !literal.type.is_tensor() || !is_integer(literal.type.dtype)) {
+    if (!literal.type.is_tensor() || !is_integer(literal.type.dtype)) {
         fail("'{}' must be integers, it is {}", wanted, literal.type.text());
+    }
+    const auto numbers = literal.numbers();
+    for (const double number : numbers) {
+        if (!(number >= -0x1p31 && number <= 0x1p31)) {
+            fail("'{}' has {}, outside [-2^31, 2^31]", wanted, number);
+        }
+    }
+    return {numbers.begin(), numbers.end()};
+}
+
+std::vector<std::int64_t> Arguments::booleans(std::string_view wanted) const {
+    const Literal& literal = constant_or_fail(wanted, "of bools");
+    if (!literal.type.is_tensor() || literal.type.dtype != DType::boolean) {
+        fail("'{}' must be bools, it is {}", wanted, literal.type.text());
     }
     const auto numbers = literal.numbers();
     return {numbers.begin(), numbers.end()};
@@ -144,7 +187,7 @@ std::vector<std::int64_t> Arguments::integers(std::string_view wanted) const {
 
 double Arguments::number(std::string_view wanted) const {
     const Literal& literal = constant_or_fail(wanted, "number");
-    if (literal.is_blob() || !literal.type.is_tensor() || literal.type.dtype == DType::string) {
+    if (!literal.type.is_tensor() || literal.type.dtype == DType::string) {
         fail("'{}' must be a number, it is {}", wanted, literal.type.text());
     }
     const auto numbers = literal.numbers();
@@ -155,11 +198,11 @@ double Arguments::number(std::string_view wanted) const {
 }
 
 bool Arguments::boolean(std::string_view wanted) const {
-    const Literal& literal = constant_or_fail(wanted, "bool");
-    if (!literal.type.is_tensor() || literal.type.dtype != DType::boolean || literal.is_blob()) {
-        fail("'{}' must be a bool, it is {}", wanted, literal.type.text());
+    const auto values = booleans(wanted);
+    if (values.size() != 1) {
+        fail("'{}' must be one bool, it has {}", wanted, values.size());
     }
-    return literal.numbers().at(0) != 0.0;
+    return values.front() != 0;
 }
 
 const std::string& Arguments::text(std::string_view wanted) const {
@@ -169,6 +212,16 @@ const std::string& Arguments::text(std::string_view wanted) const {
         fail("'{}' must be a string, it is {}", wanted, literal.type.text());
     }
     return strings->front();
+}
+
+reference::Tensor Arguments::elements_of(const Literal& literal) const {
+    if (!literal.is_blob()) {
+        return {literal.type.shape, literal.numbers()};
+    }
+    if (weights_ == nullptr) {
+        fail("the weight files are not at hand");
+    }
+    return {literal.type.shape, Literal{literal.type, weights_->resolve(literal)}.numbers()};
 }
 
 std::vector<const reference::Tensor*> Arguments::tensors(std::string_view wanted) const {
@@ -181,13 +234,10 @@ std::vector<const reference::Tensor*> Arguments::tensors(std::string_view wanted
         if (operand.constant == nullptr) {
             fail("the elements of '{}' are not known", wanted);
         }
-        const auto [entry, made] = literal_tensors_.try_emplace(operand.constant);
-        if (made) {
-            const Literal& literal = *operand.constant;
-            const Literal plain{literal.type, weights_ != nullptr
-                                                  ? weights_->resolve(literal)
-                                                  : std::get<Literal::Bytes>(literal.payload)};
-            entry->second = reference::Tensor(literal.type.shape, plain.numbers());
+        auto entry = literal_tensors_.find(operand.constant);
+        if (entry == literal_tensors_.end()) {
+            entry =
+                literal_tensors_.emplace(operand.constant, elements_of(*operand.constant)).first;
         }
         result.push_back(&entry->second);
     }

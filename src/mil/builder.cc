@@ -20,7 +20,7 @@ std::string key_of(const Literal& literal) {
         key.append(reinterpret_cast<const char*>(bytes->data()), bytes->size());
     } else if (const auto* strings = std::get_if<Literal::Strings>(&literal.payload)) {
         for (const auto& text : *strings) {
-            key += text + "|";
+            key += fmt::format("{}:{}|", text.size(), text);
         }
     } else if (const auto* blob = std::get_if<Blob>(&literal.payload)) {
         key += blob->path + "@" + std::to_string(blob->offset);
@@ -28,6 +28,25 @@ std::string key_of(const Literal& literal) {
         return "";
     }
     return key;
+}
+
+/// A hint that may be a name: letters, digits and underscores, not a word of the language ("fp16").
+std::string identifier(std::string_view hint) {
+    std::string name;
+    for (const char c : hint) {
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        name += letter || (c >= '0' && c <= '9') ? c : '_';
+    }
+    if (name.empty() || (name[0] >= '0' && name[0] <= '9')) {
+        name.insert(0, "_");
+    }
+    for (const std::string_view word :
+         {"true", "false", "tensor", "list", "tuple", "dict", "state", "func", "program"}) {
+        if (name == word) {
+            return "_" + name;
+        }
+    }
+    return dtype_from_name(name) ? "_" + name : name;
 }
 
 }  // namespace
@@ -38,10 +57,11 @@ Builder::Builder(std::string function_name, std::string opset) {
 }
 
 std::string Builder::unique(std::string_view hint) {
-    std::string name(hint);
-    int& count = counters_[name];
+    const std::string base = identifier(hint);
+    std::string name;
+    int& count = counters_[base];
     do {
-        name = count == 0 ? std::string(hint) : fmt::format("{}_{}", hint, count);
+        name = count == 0 ? base : fmt::format("{}_{}", base, count);
         ++count;
     } while (known_.contains(name) || reserved_.contains(name));
     return name;
@@ -51,7 +71,7 @@ Value Builder::input(std::string name, Type type) {
     if (known_.contains(name)) {
         fail(Code::malformed_program, "mil.builder", "'{}' is defined twice", name);
     }
-    known_[name] = {type};
+    known_[name] = {type, nullptr, nullptr};
     function_.parameters.push_back({name, type});
     return {std::move(name), std::move(type)};
 }
@@ -67,28 +87,43 @@ Value Builder::rename(const Value& value, std::string name) {
     if (name == value.name) {
         return value;
     }
+    const auto old = known_.find(value.name);
+    if (old == known_.end()) {
+        fail(Code::malformed_program, "mil.builder", "'{}' is not defined", value.name);
+    }
     if (known_.contains(name)) {
         fail(Code::malformed_program, "mil.builder", "'{}' is defined twice", name);
     }
-    known_[name] = known_.at(value.name);
-    known_.erase(value.name);
+    const Known known = old->second;
+    known_.erase(old);
+    known_[name] = known;
+    const auto change = [&](std::string& text) {
+        if (text == value.name) {
+            text = name;
+        }
+    };
+    for (auto& parameter : function_.parameters) {
+        change(parameter.name);
+    }
     for (auto& operation : function_.operations) {
         for (auto& result : operation.results) {
-            if (result.name == value.name) {
-                result.name = name;
-            }
+            change(result.name);
         }
         for (auto& argument : operation.arguments) {
             for (auto& operand : argument.operands) {
-                if (auto* text = std::get_if<std::string>(&operand);
-                    text != nullptr && *text == value.name) {
-                    *text = name;
+                if (auto* text = std::get_if<std::string>(&operand)) {
+                    change(*text);
                 }
             }
         }
     }
-    std::replace(function_.outputs.begin(), function_.outputs.end(), value.name, name);
-    return {std::move(name), value.type};
+    for (auto& output : function_.outputs) {
+        change(output);
+    }
+    for (auto& [key, shared] : shared_constants_) {
+        change(shared.name);
+    }
+    return {std::move(name), known.type};
 }
 
 Value Builder::constant(Literal literal, std::string_view hint) {
@@ -109,7 +144,7 @@ Value Builder::constant(Literal literal, std::string_view hint) {
     const auto stored =
         std::make_shared<const Literal>(function_.operations.back().attributes.back().value);
     literals_.push_back(stored);
-    known_[name] = {type, stored.get()};
+    known_[name] = {type, stored.get(), nullptr};
     const Value value{name, type};
     if (!key.empty()) {
         shared_constants_[key] = value;
@@ -147,10 +182,6 @@ Value Builder::call(std::string_view op,
 std::vector<Value> Builder::call_many(std::string_view op,
                                       const std::vector<CallArgument>& arguments,
                                       std::string_view hint) {
-    const Schema* schema = find_schema(op);
-    if (schema == nullptr) {
-        fail(Code::malformed_program, "mil.builder", "unknown op '{}'", op);
-    }
     Operation operation;
     operation.op = op;
     for (const auto& argument : arguments) {
@@ -160,8 +191,16 @@ std::vector<Value> Builder::call_many(std::string_view op,
         }
         operation.arguments.push_back(std::move(made));
     }
-    const std::string name = unique(hint.empty() ? op : hint);
-    operation.results.push_back({name, {}});  // named in errors
+    return append(std::move(operation), hint);
+}
+
+std::vector<Value> Builder::append(Operation operation, std::string_view hint) {
+    const Schema* schema = find_schema(operation.op);
+    if (schema == nullptr) {
+        fail(Code::malformed_program, "mil.builder", "unknown op '{}'", operation.op);
+    }
+    const std::string name = unique(hint.empty() ? operation.op : hint);
+    operation.results.assign(1, {name, {}});  // named in errors
     const Arguments bound(operation, *schema, [this](std::string_view value) -> const Known* {
         const auto found = known_.find(value);
         return found == known_.end() ? nullptr : &found->second;
@@ -171,7 +210,7 @@ std::vector<Value> Builder::call_many(std::string_view op,
     std::vector<Value> results;
     for (std::size_t i = 0; i < types.size(); ++i) {
         const std::string result = i == 0 ? name : unique(fmt::format("{}_part{}", name, i));
-        known_[result] = {types[i]};
+        known_[result] = {types[i], nullptr, nullptr};
         operation.results.push_back({result, types[i]});
         results.push_back({result, types[i]});
     }
@@ -264,12 +303,19 @@ void Builder::copy(const Operation& operation, std::map<std::string, Value, std:
         names[operation.results.front().name] = constant(*literal, operation.results.front().name);
         return;
     }
-    std::vector<CallArgument> arguments;
+    Operation copied;
+    copied.op = operation.op;
+    for (const auto& attribute :
+         operation.attributes) {  // the data of constexpr ops; append() names the copy
+        if (attribute.name != "name") {
+            copied.attributes.push_back(attribute);
+        }
+    }
     for (const auto& argument : operation.arguments) {
-        CallArgument made{argument.name, {}, argument.is_tuple};
+        Argument made{argument.name, {}, argument.is_tuple};
         for (const auto& operand : argument.operands) {
             if (const auto* literal = std::get_if<Literal>(&operand)) {
-                made.values.push_back(constant(*literal));
+                made.operands.emplace_back(constant(*literal).name);
             } else {
                 const auto found = names.find(std::get<std::string>(operand));
                 if (found == names.end()) {
@@ -277,12 +323,18 @@ void Builder::copy(const Operation& operation, std::map<std::string, Value, std:
                          "'{}' has no counterpart to copy {}", std::get<std::string>(operand),
                          where(operation));
                 }
-                made.values.push_back(found->second);
+                made.operands.emplace_back(found->second.name);
             }
         }
-        arguments.push_back(std::move(made));
+        copied.arguments.push_back(std::move(made));
     }
-    const auto results = call_many(operation.op, arguments, operation.results.front().name);
+    const auto results =
+        append(std::move(copied),
+               operation.results.empty() ? std::string_view{} : operation.results.front().name);
+    if (results.size() != operation.results.size()) {
+        fail(Code::malformed_program, "mil." + operation.op, "gives {} results, {} are declared {}",
+             results.size(), operation.results.size(), where(operation));
+    }
     for (std::size_t i = 0; i < results.size(); ++i) {
         names[operation.results[i].name] = results[i];
     }

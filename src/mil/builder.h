@@ -35,8 +35,8 @@ class Builder {
     void reserve(std::string name) { reserved_.insert(std::move(name)); }
     /// Names the function's outputs, in order; a value may be given a new name through rename().
     void output(const Value& value);
-    /// Gives a value another (unique) name; handles to it keep working through the returned one
-    /// only.
+    /// Gives a value (an input, a constant or a result) another, unused name; handles to it keep
+    /// working through the returned one only.
     Value rename(const Value& value, std::string name);
 
     // Constants.
@@ -98,6 +98,8 @@ class Builder {
 
   private:
     std::string unique(std::string_view hint);
+    /// Infers the operation's results, names them after `hint` and appends it.
+    std::vector<Value> append(Operation operation, std::string_view hint);
 
     Function function_;
     std::map<std::string, Known, std::less<>> known_;

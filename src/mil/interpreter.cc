@@ -1,18 +1,142 @@
 #include "mil/interpreter.h"
 
+#include <set>
+
 #include "base/error.h"
 #include "mil/schema.h"
 #include "mil/verifier.h"
 
 namespace pome::mil {
+namespace {
+
+constexpr std::string_view here = "mil.interpret";
+
+/// Values larger than this (16 GiB of doubles) are refused before anything is allocated.
+constexpr std::int64_t most_elements = std::int64_t{1} << 31;
+
+void check_type(const NamedType& value) {
+    if (!value.type.is_tensor() || !value.type.shape.is_static()) {
+        fail(Code::unsupported, here, "'{}' is {}; only tensors of known sizes are interpreted",
+             value.name, value.type.text());
+    }
+    if (value.type.shape.elements() > most_elements) {
+        fail(Code::unsupported, here, "'{}' is {}: values have at most 2^31 elements", value.name,
+             value.type.text());
+    }
+}
+
+template <typename Visit>
+void for_names(const Operation& operation, Visit visit) {
+    for (const auto& argument : operation.arguments) {
+        for (const auto& operand : argument.operands) {
+            if (const auto* name = std::get_if<std::string>(&operand)) {
+                visit(*name);
+            }
+        }
+    }
+}
+
+}  // namespace
 
 struct Interpreter::Prepared {
+    using Values = std::map<std::string, Known, std::less<>>;
+
+    /// An operation and the values that nothing reads after it.
+    struct Step {
+        const Operation* operation;
+        const Schema* schema;
+        std::vector<std::string> last_read;
+    };
+
     Package package;
     const Function* function = nullptr;
-    std::map<std::string, reference::Tensor, std::less<>> constants;  // numeric consts, as doubles
-    std::map<std::string, Known, std::less<>> known;                  // of consts and parameters
-    std::map<std::string, std::size_t, std::less<>> last_use;  // operation that reads a value last
+    Tensors constants;  // of const and constexpr ops, as doubles
+    Values known;       // the same and constants of other kinds
+    std::vector<Step> steps;
+
+    void prepare();
+    void keep_constant(const Operation& operation);
+    void keep_evaluated(const Operation& operation, const Schema& schema);
+    void find_last_reads();
 };
+
+void Interpreter::Prepared::keep_constant(const Operation& operation) {
+    const Literal* value = operation.find_attribute("val");
+    const NamedType& result = operation.results.front();
+    Known& kept = known[result.name] = {value->type, value, nullptr};
+    if (!value->type.is_tensor() || value->type.dtype == DType::string) {
+        return;
+    }
+    check_type(result);
+    const auto numbers = value->is_blob()
+                             ? Literal{value->type, package.weights.resolve(*value)}.numbers()
+                             : value->numbers();
+    kept.tensor = &constants.emplace(result.name, reference::Tensor(value->type.shape, numbers))
+                       .first->second;
+}
+
+/// constexpr ops have their data in attributes: their results are constants.
+void Interpreter::Prepared::keep_evaluated(const Operation& operation, const Schema& schema) {
+    const Arguments arguments(
+        operation, schema, [](std::string_view) -> const Known* { return nullptr; },
+        &package.weights);
+    auto tensors = schema.evaluate(arguments);
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        const NamedType& result = operation.results[i];
+        const auto& kept = constants.emplace(result.name, std::move(tensors[i])).first->second;
+        known[result.name] = {result.type, nullptr, &kept};
+    }
+}
+
+void Interpreter::Prepared::prepare() {
+    for (const auto& parameter : function->parameters) {
+        check_type(parameter);
+    }
+    for (const Operation& operation : function->operations) {
+        if (operation.op == "const") {
+            keep_constant(operation);
+            continue;
+        }
+        const Schema* schema = find_schema(operation.op);
+        if (schema == nullptr || schema->evaluate == nullptr) {
+            fail(Code::unsupported, here, "op '{}' has no reference meaning {}", operation.op,
+                 where(operation));
+        }
+        for (const auto& result : operation.results) {
+            check_type(result);
+        }
+        if (operation.op.starts_with("constexpr_") && operation.arguments.empty()) {
+            keep_evaluated(operation, *schema);
+        } else {
+            steps.push_back({&operation, schema, {}});
+        }
+    }
+    for (const auto& output : function->outputs) {
+        if (const auto found = known.find(output);
+            found != known.end() && found->second.tensor == nullptr) {
+            fail(Code::unsupported, here, "output '{}' is {}; only numbers are returned", output,
+                 found->second.type.text());
+        }
+    }
+    find_last_reads();
+}
+
+/// From the end: the first operation met that reads a value reads it last. Results that nothing
+/// reads end at once.
+void Interpreter::Prepared::find_last_reads() {
+    std::set<std::string_view> needed(function->outputs.begin(), function->outputs.end());
+    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+        const auto meet = [&](const std::string& name) {
+            if (!constants.contains(name) && needed.insert(name).second) {
+                step->last_read.push_back(name);
+            }
+        };
+        for (const auto& result : step->operation->results) {
+            meet(result.name);
+        }
+        for_names(*step->operation, meet);
+    }
+}
 
 Interpreter::Interpreter(Package package, std::string_view function)
     : prepared_(std::make_unique<Prepared>()) {
@@ -21,39 +145,9 @@ Interpreter::Interpreter(Package package, std::string_view function)
     verify(p.package.program);
     p.function = p.package.program.find_function(function);
     if (p.function == nullptr) {
-        fail(Code::invalid_argument, "mil.interpret", "the program has no function '{}'", function);
+        fail(Code::invalid_argument, here, "the program has no function '{}'", function);
     }
-    for (std::size_t i = 0; i < p.function->operations.size(); ++i) {
-        const Operation& operation = p.function->operations[i];
-        if (operation.op == "const") {
-            const Literal* value = operation.find_attribute("val");
-            const std::string& name = operation.results.front().name;
-            Known& known = p.known[name] = {value->type, value};
-            if (value->type.is_tensor() && value->type.dtype != DType::string) {
-                const Literal plain{value->type, p.package.weights.resolve(*value)};
-                known.tensor =
-                    &p.constants
-                         .emplace(name, reference::Tensor(value->type.shape, plain.numbers()))
-                         .first->second;
-            }
-            continue;
-        }
-        const Schema* schema = find_schema(operation.op);
-        if (schema == nullptr || schema->evaluate == nullptr) {
-            fail(Code::unsupported, "mil.interpret", "op '{}' has no reference meaning {}",
-                 operation.op, where(operation));
-        }
-        for (const auto& argument : operation.arguments) {
-            for (const auto& operand : argument.operands) {
-                if (const auto* name = std::get_if<std::string>(&operand)) {
-                    p.last_use[*name] = i;
-                }
-            }
-        }
-    }
-    for (const auto& output : p.function->outputs) {
-        p.last_use[output] = p.function->operations.size();
-    }
+    p.prepare();
 }
 
 Interpreter::~Interpreter() = default;
@@ -61,52 +155,51 @@ Interpreter::Interpreter(Interpreter&&) noexcept = default;
 
 Tensors Interpreter::run(Tensors inputs) const {
     const Prepared& p = *prepared_;
-    Tensors live = std::move(inputs);
-    std::map<std::string, Known, std::less<>> known = p.known;
+    Tensors live;
+    Prepared::Values known;  // of what this run computes; p.known has the constants
     for (const auto& parameter : p.function->parameters) {
-        const auto found = live.find(parameter.name);
-        if (found == live.end()) {
-            fail(Code::binding_missing, "mil.interpret", "input '{}' is missing", parameter.name);
+        const auto found = inputs.find(parameter.name);
+        if (found == inputs.end()) {
+            fail(Code::binding_missing, here, "input '{}' is missing", parameter.name);
         }
-        if (found->second.shape != parameter.type.shape) {
-            fail(Code::surface_mismatch, "mil.interpret",
-                 "input '{}' is {}, the program declares {}", parameter.name,
-                 found->second.shape.text(), parameter.type.shape.text());
+        const reference::Tensor& given = found->second;
+        if (given.shape != parameter.type.shape ||
+            given.size() != parameter.type.shape.elements()) {
+            fail(Code::surface_mismatch, here,
+                 "input '{}' is {} with {} elements, the program declares {}", parameter.name,
+                 given.shape.text(), given.size(), parameter.type.shape.text());
         }
-        known[parameter.name] = {parameter.type, nullptr, &found->second};
+        const auto& stored = live[parameter.name] = std::move(found->second);
+        known[parameter.name] = {parameter.type, nullptr, &stored};
     }
     const auto look_up = [&](std::string_view name) -> const Known* {
-        const auto found = known.find(name);
-        return found == known.end() ? nullptr : &found->second;
-    };
-    for (std::size_t i = 0; i < p.function->operations.size(); ++i) {
-        const Operation& operation = p.function->operations[i];
-        if (operation.op == "const") {
-            continue;
+        if (const auto found = known.find(name); found != known.end()) {
+            return &found->second;
         }
-        const Schema& schema = *find_schema(operation.op);
-        auto results = schema.evaluate(Arguments(operation, schema, look_up, &p.package.weights));
-        for (std::size_t r = 0; r < results.size(); ++r) {
-            const NamedType& result = operation.results[r];
-            const auto& stored = live[result.name] = std::move(results[r]);
+        const auto constant = p.known.find(name);
+        return constant == p.known.end() ? nullptr : &constant->second;
+    };
+    for (const Prepared::Step& step : p.steps) {
+        auto results = step.schema->evaluate(
+            Arguments(*step.operation, *step.schema, look_up, &p.package.weights));
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            const NamedType& result = step.operation->results[i];
+            const auto& stored = live[result.name] = std::move(results[i]);
             known[result.name] = {result.type, nullptr, &stored};
         }
-        for (const auto& argument : operation.arguments) {
-            for (const auto& operand : argument.operands) {
-                const auto* name = std::get_if<std::string>(&operand);
-                if (name != nullptr && p.last_use.find(*name)->second == i) {
-                    live.erase(*name);
-                }
-            }
+        for (const auto& name : step.last_read) {
+            known.erase(name);
+            live.erase(name);
         }
     }
     Tensors outputs;
     for (const auto& output : p.function->outputs) {
-        if (const auto found = live.find(output); found != live.end()) {
-            outputs.emplace(output, found->second);
-        } else {
-            outputs.emplace(output, p.constants.at(output));
+        if (outputs.contains(output)) {
+            continue;
         }
+        const auto found = live.find(output);
+        outputs.emplace(output, found != live.end() ? std::move(found->second)
+                                                    : p.constants.find(output)->second);
     }
     return outputs;
 }

@@ -18,13 +18,16 @@ using Tensors = std::map<std::string, reference::Tensor, std::less<>>;
 class Interpreter {
   public:
     /// Throws Error{malformed_program} for programs that do not verify, Error{unsupported} naming
-    /// an op that has no meaning here, Error{invalid_argument} for an unknown function.
+    /// an op that has no meaning here or a value whose sizes are unknown or too large,
+    /// Error{invalid_argument} for an unknown function.
     explicit Interpreter(Package package, std::string_view function = "main");
     ~Interpreter();
     Interpreter(Interpreter&&) noexcept;
 
-    /// `inputs` holds a tensor for every parameter. Returns the function's outputs by name.
-    /// Throws Error{binding_missing, surface_mismatch} for inputs.
+    /// `inputs` holds a tensor for every parameter; others are ignored. Returns the function's
+    /// outputs by name. THREADS: runs of one Interpreter may overlap. Throws Error{binding_missing,
+    /// surface_mismatch} for inputs, Error{evaluation_failed} for data that an op cannot take (an
+    /// index outside its axis).
     Tensors run(Tensors inputs) const;
 
   private:

@@ -64,9 +64,10 @@ using Lookup = std::function<const Known*(std::string_view)>;
 class Arguments {
   public:
     /// Checks what every op has in common: unknown or repeated argument names, missing required
-    /// arguments, undefined values, dtypes that the parameter does not accept. Attributes of
-    /// attribute-only ops (constexpr_*) count as arguments. Everything referenced must outlive
-    /// this.
+    /// arguments, undefined values, dtypes that the parameter does not accept, values that are no
+    /// tensors, tensors whose sizes exceed 2^31 or whose elements exceed 2^62 (so that infer
+    /// functions may add and multiply sizes). Attributes of attribute-only ops (constexpr_*) count
+    /// as arguments. Everything referenced must outlive this.
     Arguments(const Operation& operation, const Schema& schema, Lookup lookup,
               const WeightFiles* weights = nullptr);
 
@@ -77,7 +78,8 @@ class Arguments {
 
     // Constants, defaults included. fail() when the argument is not a constant of the wanted kind.
     std::int64_t integer(std::string_view name) const;
-    std::vector<std::int64_t> integers(std::string_view name) const;
+    std::vector<std::int64_t> integers(std::string_view name) const;  ///< each in [-2^31, 2^31]
+    std::vector<std::int64_t> booleans(std::string_view name) const;  ///< 0 or 1
     double number(std::string_view name) const;
     bool boolean(std::string_view name) const;
     const std::string& text(std::string_view name) const;
@@ -100,11 +102,16 @@ class Arguments {
         bool given = false;
         std::vector<Known> operands;
     };
+    void bind(const Parameter& parameter, const Lookup& lookup);
+    void check(const Bound& bound) const;
+    void check_sizes(const Parameter& parameter, const Type& type) const;
     const Bound& find(std::string_view name) const;
+    reference::Tensor elements_of(const Literal& literal) const;
     const Literal& constant_or_fail(std::string_view name, std::string_view wanted) const;
     [[noreturn]] void fail_with(const std::string& message) const;
 
     const Operation* operation_;
+    const Schema* schema_;
     const WeightFiles* weights_;
     std::vector<Bound> bound_;
     // Elements of literals and consts, made on demand while evaluating.

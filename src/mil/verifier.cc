@@ -53,20 +53,71 @@ class FunctionVerifier {
         if (operation.op == "const") {
             return check_const(operation);
         }
-        const Schema* schema = find_schema(operation.op);
-        if (schema == nullptr) {
+        check_literals(operation);
+        check_operands(operation);
+        if (const Schema* schema = find_schema(operation.op); schema == nullptr) {
             unknown_.insert(operation.op);
-            check_operands(operation);
-        } else if (is_static(operation)) {
-            check_results(operation, schema->infer(Arguments(operation, *schema, [this](auto name) {
-                return look_up(name);
-            })));
         } else {
-            check_operands(operation);
+            const Arguments arguments(operation, *schema,
+                                      [this](auto name) { return look_up(name); });
+            if (can_be_inferred(operation)) {
+                check_results(operation, schema->infer(arguments));
+            }
         }
         for (const auto& result : operation.results) {
             define(result, nullptr, operation.position);
         }
+    }
+
+    /// Literals hold what their types say.
+    static void check_literals(const Operation& operation) {
+        const auto check = [&](std::string_view name, const Literal& literal) {
+            if (const auto problem = problem_of(literal); !problem.empty()) {
+                fail(Code::malformed_program, here, "'{}' is {}, {} {}", name, literal.type.text(),
+                     problem, where(operation));
+            }
+        };
+        for (const auto& attribute : operation.attributes) {
+            check(attribute.name, attribute.value);
+        }
+        for (const auto& argument : operation.arguments) {
+            for (const auto& operand : argument.operands) {
+                if (const auto* literal = std::get_if<Literal>(&operand)) {
+                    check(argument.name, *literal);
+                }
+            }
+        }
+    }
+
+    /// What is wrong with a tensor literal; empty when nothing is. Containers are not looked into.
+    static std::string problem_of(const Literal& literal) {
+        if (!literal.type.is_tensor()) {
+            return {};
+        }
+        if (!literal.type.shape.is_static()) {
+            return "a literal of unknown size";
+        }
+        const auto wanted = static_cast<std::uint64_t>(literal.type.shape.elements());
+        const bool text = literal.type.dtype == DType::string;
+        std::uint64_t held = wanted;
+        if (const auto* bytes = std::get_if<Literal::Bytes>(&literal.payload)) {
+            if (text) {
+                return "but holds no strings";
+            }
+            held = bytes->size() / size_in_memory(literal.type.dtype);
+            if (bytes->size() % size_in_memory(literal.type.dtype) != 0) {
+                return "but holds a part of an element";
+            }
+        } else if (const auto* strings = std::get_if<Literal::Strings>(&literal.payload)) {
+            if (!text) {
+                return "but holds strings";
+            }
+            held = strings->size();
+        } else if (!literal.is_blob()) {
+            return "but holds no elements";
+        }
+        return held == wanted ? std::string()
+                              : fmt::format("which has {} elements, but holds {}", wanted, held);
     }
 
     void check_const(const Operation& operation) {
@@ -79,6 +130,7 @@ class FunctionVerifier {
             fail(Code::malformed_program, here, "const is declared {}, its value is {} {}",
                  operation.results.front().type.text(), value->type.text(), where(operation));
         }
+        check_literals(operation);
         define(operation.results.front(), value, operation.position);
     }
 
@@ -91,16 +143,15 @@ class FunctionVerifier {
         });
     }
 
-    /// Shapes of flexible models ('?') are believed: nothing can be inferred from them.
-    bool is_static(const Operation& operation) const {
+    /// Declared types are believed where nothing can be inferred: shapes of flexible models ('?')
+    /// and values that are no tensors.
+    bool can_be_inferred(const Operation& operation) const {
         bool all = true;
         const auto fixed = [](const Type& type) {
             return type.is_tensor() && type.shape.is_static();
         };
-        for_operands(operation, [&](const std::string& name) {
-            const Known* known = look_up(name);
-            all = all && (known == nullptr || fixed(known->type));
-        });
+        for_operands(operation,
+                     [&](const std::string& name) { all = all && fixed(look_up(name)->type); });
         for (const auto& result : operation.results) {
             all = all && fixed(result.type);
         }

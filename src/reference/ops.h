@@ -1,60 +1,139 @@
 #pragma once
 
 // What each op means, in double precision: one op a file beside this, plain loops, never fast.
-// Shapes were checked by the op's schema (src/mil/ops); nothing here reports errors.
+// Shapes were checked by the op's schema (src/mil/ops); nothing here reports errors. Ops that work
+// element by element are in scalar.h.
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
+#include "reference/elementwise.h"
+#include "reference/scalar.h"
 #include "reference/tensor.h"
 
 namespace pome::reference {
 
+// Products.
+
 /// y[.., m, n] = sum_k x[.., m, k] y[.., k, n]; leading axes broadcast; a transposed operand is
 /// read with its last two axes swapped.
 Tensor matmul(const Tensor& x, const Tensor& y, bool transpose_x, bool transpose_y);
+/// y[.., n] = bias[n] + sum_k x[.., k] weight[n, k]; bias may be nullptr.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor* bias);
 
-struct ConvForm {
-    std::vector<std::int64_t> strides{1, 1}, dilations{1, 1};
-    std::int64_t pad_top = 0, pad_left = 0;  ///< zeros before the first row and column
-    std::int64_t groups = 1;
+/// How a kernel moves over the spatial axes (those after batch and channels), one entry an axis.
+struct Window {
+    std::vector<std::int64_t> strides, dilations;
+    std::vector<std::int64_t> before,
+        after;  ///< padding on either side; of conv_transpose, what is cut off
 };
-/// x [N, C, H, W], weight [Co, C / groups, kH, kW], bias [Co] or empty; y has the shape `result`.
-Tensor conv(const Tensor& x, const Tensor& weight, const Tensor* bias, const ConvForm& form,
-            const Shape& result);
+/// x [N, C, spatial..], weight [Co, C / groups, kernel..], bias [Co] or nullptr; y has the shape
+/// `result`. One to three spatial axes.
+Tensor conv(const Tensor& x, const Tensor& weight, const Tensor* bias, const Window& window,
+            std::int64_t groups, const Shape& result);
+/// The transpose of conv: x [N, C, spatial..], weight [C, Co / groups, kernel..].
+Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor* bias,
+                      const Window& window, std::int64_t groups, const Shape& result);
+/// softmax(query key^T / sqrt(E) + mask) value; query [.., L, E], key [.., S, E], value [.., S, V].
+/// `mask` broadcasts to [.., L, S] and is added; nullptr for none.
+Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                                    const Tensor* mask);
+
+// Reductions: along `axes`, each in [0, rank); the reduced axes keep size 1.
+
+Tensor reduce_sum(const Tensor& x, const std::vector<int>& axes);
+Tensor reduce_mean(const Tensor& x, const std::vector<int>& axes);
+Tensor reduce_max(const Tensor& x, const std::vector<int>& axes);  ///< -infinity of nothing
+Tensor reduce_min(const Tensor& x, const std::vector<int>& axes);  ///< infinity of nothing
+Tensor reduce_prod(const Tensor& x, const std::vector<int>& axes);
+Tensor reduce_sum_square(const Tensor& x, const std::vector<int>& axes);
+Tensor reduce_l1_norm(const Tensor& x, const std::vector<int>& axes);
+Tensor reduce_l2_norm(const Tensor& x, const std::vector<int>& axes);
+Tensor reduce_log_sum(const Tensor& x, const std::vector<int>& axes);
+/// log sum exp(x) = m + log sum exp(x - m), m = max x, which keeps exp finite.
+Tensor reduce_log_sum_exp(const Tensor& x, const std::vector<int>& axes);
+/// The index of the largest (smallest) element along an axis, the first of equals. The axis keeps
+/// size 1.
+Tensor reduce_argmax(const Tensor& x, int axis);
+Tensor reduce_argmin(const Tensor& x, int axis);
 
 /// y = exp(x - m) / sum exp(x - m) along axis, m = max x.
 Tensor softmax(const Tensor& x, int axis);
+/// Sums of x up to each element along axis: without the element itself if `exclusive`, from the end
+/// if `reverse`.
+Tensor cumsum(const Tensor& x, int axis, bool exclusive, bool reverse);
+/// The k largest (smallest if `ascending`) elements along axis in order, and their indices; equals
+/// keep their order.
+struct TopK {
+    Tensor values, indices;
+};
+TopK topk(const Tensor& x, std::int64_t k, int axis, bool ascending);
 
-/// f(x, y) with NumPy broadcasting.
-Tensor binary(const Tensor& x, const Tensor& y, const std::function<double(double, double)>& f);
-/// f(x) of every element.
-Tensor unary(const Tensor& x, const std::function<double(double)>& f);
+// Normalization. gamma and beta may be nullptr.
 
-/// Folds the elements along `axes` (any order) with f, from `start`; `finish(total, count)` makes
-/// the result. The reduced axes keep size 1.
-Tensor reduce(const Tensor& x, const std::vector<int>& axes, double start,
-              const std::function<double(double, double)>& f,
-              const std::function<double(double, std::int64_t)>& finish);
+/// (x - mean) / sqrt(variance + epsilon) gamma + beta; mean and variance along `axes`; gamma and
+/// beta have the shape of those axes.
+Tensor layer_norm(const Tensor& x, const std::vector<int>& axes, const Tensor* gamma,
+                  const Tensor* beta, double epsilon);
+/// x [N, C, ..]: normalized along the axes after C; gamma and beta [C].
+Tensor instance_norm(const Tensor& x, const Tensor* gamma, const Tensor* beta, double epsilon);
+/// x [N, C, ..] with given mean and variance [C]; gamma and beta [C].
+Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, const Tensor* gamma,
+                  const Tensor* beta, double epsilon);
+/// x / sqrt(sum of x^2 over the last three axes + epsilon).
+Tensor l2_norm(const Tensor& x, double epsilon);
+
+// Windows over spatial axes of x [N, C, spatial..].
+
+/// The largest x of each window; padding does not count.
+Tensor max_pool(const Tensor& x, const std::vector<std::int64_t>& kernel, const Window& window,
+                const Shape& result);
+/// The mean of each window. Padding counts as zeros unless `exclude_padding`.
+Tensor avg_pool(const Tensor& x, const std::vector<std::int64_t>& kernel, const Window& window,
+                bool exclude_padding, const Shape& result);
+
+// Layout.
 
 /// result axis i is x's axis perm[i].
 Tensor transpose(const Tensor& x, const std::vector<int>& perm);
-/// The box of `size` elements from `begin`.
-Tensor slice(const Tensor& x, const std::vector<std::int64_t>& begin, const Shape& size);
-Tensor concat(const std::vector<const Tensor*>& values, int axis, const Shape& result);
+/// The elements begin + i * stride of every axis, size of them; strides may be negative.
+Tensor slice(const Tensor& x, const std::vector<std::int64_t>& begin,
+             const std::vector<std::int64_t>& stride, const Shape& size);
+/// Values joined along axis; interleaved, element i of every value in turn (equal shapes).
+Tensor concat(const std::vector<const Tensor*>& values, int axis, bool interleave,
+              const Shape& result);
+/// Equal shapes joined along a new axis.
+Tensor stack(const std::vector<const Tensor*>& values, int axis);
 /// x surrounded by `value`; `before` names the elements added in front of each axis.
 Tensor pad(const Tensor& x, const std::vector<std::int64_t>& before, const Shape& result,
            double value);
+/// x surrounded by its own elements: mirrored without the edge (reflect), or the edge repeated
+/// (replicate).
+Tensor pad_reflect(const Tensor& x, const std::vector<std::int64_t>& before, const Shape& result);
+Tensor pad_replicate(const Tensor& x, const std::vector<std::int64_t>& before, const Shape& result);
 Tensor tile(const Tensor& x, const Shape& result);
-/// Rows of x along `axis` by index: result shape is x's with the axis replaced by the indices'
-/// shape.
-Tensor gather(const Tensor& x, const Tensor& indices, int axis, const Shape& result);
+Tensor reverse(const Tensor& x, const std::vector<int>& axes);
+/// Rows of x along `axis` by index (negative ones count from the end): the axis is replaced by the
+/// indices' axes after the first `batch_dims`, which x and indices share.
+Tensor gather(const Tensor& x, const Tensor& indices, int axis, int batch_dims,
+              const Shape& result);
+/// y[.., i, ..] = x[.., indices[.., i, ..], ..] along axis.
+Tensor gather_along_axis(const Tensor& x, const Tensor& indices, int axis);
+/// a where cond is not 0, else b; broadcast.
+Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b);
+/// x, below 0 alpha[c] x, c the index along axis 1.
+Tensor prelu(const Tensor& x, const Tensor& alpha);
 
-double sigmoid(double x);
-double gelu(double x);       ///< x Phi(x), exact by erf
-double gelu_tanh(double x);  ///< the tanh approximation
-double softplus(double x);
-double round_half_away(double x);
+// Quantization. scale and zero_point have one element, or one for each index along `axis`;
+// zero_point may be nullptr.
+
+/// scale (q - zero_point).
+Tensor dequantize(const Tensor& q, const Tensor& scale, const Tensor* zero_point, int axis);
+/// round(x / scale) + zero_point, halves to even, clamped to [low, high].
+Tensor quantize(const Tensor& x, const Tensor& scale, const Tensor* zero_point, int axis,
+                double low, double high);
+/// scale (data - offset), where one element of scale and offset serves a block of data: the sizes
+/// of scale divide data's.
+Tensor blockwise_shift_scale(const Tensor& data, const Tensor& scale, const Tensor* offset);
 
 }  // namespace pome::reference

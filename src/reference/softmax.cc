@@ -1,32 +1,29 @@
 #include <algorithm>
 #include <cmath>
 
+#include "reference/along.h"
 #include "reference/ops.h"
 
 namespace pome::reference {
 
+// Subtracting m leaves the quotient as it is and keeps exp finite.
 Tensor softmax(const Tensor& x, int axis) {
     Tensor y(x.shape);
-    const std::int64_t count = x.shape[axis],
-                       inner = x.shape.strides()[static_cast<std::size_t>(axis)];
-    const std::int64_t outer = x.size() / std::max<std::int64_t>(1, count * inner);
-    for (std::int64_t o = 0; o < outer; ++o) {
-        for (std::int64_t i = 0; i < inner; ++i) {
-            const double* in = x.data.data() + o * count * inner + i;
-            double* out = y.data.data() + o * count * inner + i;
-            double m = in[0];
-            for (std::int64_t k = 1; k < count; ++k) {
-                m = std::max(m, in[k * inner]);
-            }
-            double sum = 0.0;
-            for (std::int64_t k = 0; k < count; ++k) {
-                sum += out[k * inner] = std::exp(in[k * inner] - m);
-            }
-            for (std::int64_t k = 0; k < count; ++k) {
-                out[k * inner] /= sum;
-            }
+    along(x.shape, axis, [&](std::int64_t start, std::int64_t step, std::int64_t count) {
+        const double* in = x.data.data() + start;
+        double* out = y.data.data() + start;
+        double m = in[0];
+        for (std::int64_t k = 1; k < count; ++k) {
+            m = std::max(m, in[k * step]);
         }
-    }
+        double sum = 0.0;
+        for (std::int64_t k = 0; k < count; ++k) {
+            sum += out[k * step] = std::exp(in[k * step] - m);
+        }
+        for (std::int64_t k = 0; k < count; ++k) {
+            out[k * step] /= sum;
+        }
+    });
     return y;
 }
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cmath>
 
 #include "mil/ops/families.h"
@@ -7,99 +6,29 @@
 namespace pome::mil::ops {
 namespace {
 
-std::vector<Type> same_as_x(const Arguments& in) {
-    return {in.type("x")};
-}
+using Evaluate = std::vector<reference::Tensor> (*)(const Arguments&);
 
 template <double (*f)(double)>
-std::vector<reference::Tensor> evaluate_unary(const Arguments& in) {
+std::vector<reference::Tensor> plain(const Arguments& in) {
     return {reference::unary(in.tensor("x"), f)};
 }
 
-double relu(double x) {
-    return std::max(x, 0.0);
-}
-double relu6(double x) {
-    return std::clamp(x, 0.0, 6.0);
-}
-double silu(double x) {
-    return x * reference::sigmoid(x);
-}
-double softsign(double x) {
-    return x / (1.0 + std::fabs(x));
-}
-double square(double x) {
-    return x * x;
-}
-double sign(double x) {
-    return x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : 0.0;
-}
-double logical_not(double x) {
-    return x == 0.0 ? 1.0 : 0.0;
-}
-double absolute(double x) {
-    return std::fabs(x);
-}
-double exponential(double x) {
-    return std::exp(x);
-}
-double exponential2(double x) {
-    return std::exp2(x);
-}
-double root(double x) {
-    return std::sqrt(x);
-}
-double tangent(double x) {
-    return std::tanh(x);
-}
-double error_function(double x) {
-    return std::erf(x);
-}
-double sine(double x) {
-    return std::sin(x);
-}
-double cosine(double x) {
-    return std::cos(x);
-}
-double arctangent(double x) {
-    return std::atan(x);
-}
-double down(double x) {
-    return std::floor(x);
-}
-double up(double x) {
-    return std::ceil(x);
+template <double (*f)(double, double)>
+std::vector<reference::Tensor> with_epsilon(const Arguments& in) {
+    const double epsilon = number_like_x(in, "epsilon");
+    return {reference::unary(in.tensor("x"), [epsilon](double x) { return f(x, epsilon); })};
 }
 
-/// f(x, constant `name`).
-template <double (*f)(double, double), const char* const& name>
-std::vector<reference::Tensor> evaluate_with(const Arguments& in) {
-    const double value = in.number(name);
-    return {reference::unary(in.tensor("x"), [value](double x) { return f(x, value); })};
+template <double (*f)(double, double)>
+std::vector<reference::Tensor> with_alpha(const Arguments& in) {
+    const double alpha = number_like_x(in, "alpha");
+    return {reference::unary(in.tensor("x"), [alpha](double x) { return f(x, alpha); })};
 }
 
-constexpr const char* epsilon_name = "epsilon";
-constexpr const char* alpha_name = "alpha";
-double log_of(double x, double epsilon) {
-    return std::log(x + epsilon);
-}
-double rsqrt_of(double x, double epsilon) {
-    return 1.0 / std::sqrt(x + epsilon);
-}
-double inverse_of(double x, double epsilon) {
-    return 1.0 / (x + epsilon);
-}
-double leaky_relu_of(double x, double alpha) {
-    return x < 0.0 ? alpha * x : x;
-}
-double elu_of(double x, double alpha) {
-    return x < 0.0 ? alpha * std::expm1(x) : x;
-}
-
-std::vector<reference::Tensor> evaluate_clip(const Arguments& in) {
-    const double low = in.number("alpha"), high = in.number("beta");
-    return {reference::unary(in.tensor("x"),
-                             [=](double x) { return std::min(std::max(x, low), high); })};
+template <double (*f)(double, double, double)>
+std::vector<reference::Tensor> with_alpha_beta(const Arguments& in) {
+    const double alpha = number_like_x(in, "alpha"), beta = number_like_x(in, "beta");
+    return {reference::unary(in.tensor("x"), [=](double x) { return f(x, alpha, beta); })};
 }
 
 std::vector<Type> infer_gelu(const Arguments& in) {
@@ -112,78 +41,138 @@ std::vector<Type> infer_gelu(const Arguments& in) {
 
 std::vector<reference::Tensor> evaluate_gelu(const Arguments& in) {
     const std::string& mode = in.text("mode");
-    if (mode == "EXACT") {
-        return {reference::unary(in.tensor("x"), reference::gelu)};
+    return {reference::unary(in.tensor("x"), mode == "EXACT" ? reference::gelu
+                                             : mode == "TANH_APPROXIMATION"
+                                                 ? reference::gelu_tanh
+                                                 : reference::gelu_sigmoid)};
+}
+
+std::vector<Type> infer_prelu(const Arguments& in) {
+    const Shape& x = in.type("x").shape;
+    if (x.rank() < 3) {
+        in.fail("x {} must have rank 3 or more", x.text());
     }
-    if (mode == "TANH_APPROXIMATION") {
-        return {reference::unary(in.tensor("x"), reference::gelu_tanh)};
+    expect_shape(in, "alpha", {x[1]});
+    return {in.type("x")};
+}
+
+std::vector<Type> infer_cast(const Arguments& in) {
+    const auto dtype = dtype_from_name(in.text("dtype"));
+    if (!dtype || *dtype == DType::string) {
+        in.fail("dtype '{}' is not one to cast to", in.text("dtype"));
     }
-    return {reference::unary(in.tensor("x"),
-                             [](double x) { return x * reference::sigmoid(1.702 * x); })};
+    return {Type::tensor(*dtype, in.type("x").shape)};
+}
+
+std::vector<reference::Tensor> evaluate_cast(const Arguments& in) {
+    const auto dtype = infer_cast(in).front().dtype;
+    if (is_floating(dtype)) {
+        return {in.tensor("x")};
+    }
+    if (dtype == DType::boolean) {
+        return {reference::unary(in.tensor("x"), [](double x) { return x != 0.0 ? 1.0 : 0.0; })};
+    }
+    return {reference::unary(in.tensor("x"), [](double x) { return std::trunc(x); })};
+}
+
+Schema one(std::string_view name, std::string_view meaning, Evaluate evaluate) {
+    return {name, meaning, {tensor("x", numbers)}, same_as_x, evaluate};
+}
+
+Schema parametric(std::string_view name, std::string_view meaning, std::vector<Parameter> more,
+                  Evaluate evaluate) {
+    more.insert(more.begin(), tensor("x", floats));
+    return {name, meaning, std::move(more), same_as_x, evaluate};
+}
+
+Parameter fp32(std::string_view name, double value) {
+    return constant(name, Literal::number(DType::fp32, value));
+}
+
+std::vector<Schema> functions_of_x() {
+    return {
+        one("sigmoid", "1 / (1 + exp(-x))", plain<reference::sigmoid>),
+        one("tanh", "tanh(x)", plain<reference::tanh>),
+        one("silu", "x * sigmoid(x)", plain<reference::silu>),
+        one("relu", "max(x, 0)", plain<reference::relu>),
+        one("relu6", "min(max(x, 0), 6)", plain<reference::relu6>),
+        one("softplus", "log(1 + exp(x))", plain<reference::softplus>),
+        one("softsign", "x / (1 + |x|)", plain<reference::softsign>),
+        one("exp", "e^x", plain<reference::exp>),
+        one("exp2", "2^x", plain<reference::exp2>),
+        one("erf", "erf(x)", plain<reference::erf>),
+        one("sqrt", "square root of x", plain<reference::sqrt>),
+        one("square", "x * x", plain<reference::square>),
+        one("abs", "|x|", plain<reference::abs>),
+        one("sign", "-1, 0 or 1", plain<reference::sign>),
+        one("floor", "largest integer not above x", plain<reference::floor>),
+        one("ceil", "smallest integer not below x", plain<reference::ceil>),
+        one("round", "nearest integer, half away from zero", plain<reference::round>),
+        one("sin", "sin(x)", plain<reference::sin>),
+        one("cos", "cos(x)", plain<reference::cos>),
+        one("tan", "tan(x)", plain<reference::tan>),
+        one("asin", "arc sine of x", plain<reference::asin>),
+        one("acos", "arc cosine of x", plain<reference::acos>),
+        one("atan", "arc tangent of x", plain<reference::atan>),
+        one("sinh", "sinh(x)", plain<reference::sinh>),
+        one("cosh", "cosh(x)", plain<reference::cosh>),
+        one("atanh", "inverse of tanh", plain<reference::atanh>),
+        {"logical_not",
+         "not x",
+         {tensor("x", {DType::boolean})},
+         same_as_x,
+         plain<reference::logical_not>},
+        {"cast",
+         "x in another dtype; to integers truncates",
+         {tensor("x"), constant("dtype")},
+         infer_cast,
+         evaluate_cast},
+    };
 }
 
 }  // namespace
 
 std::vector<Schema> elementwise_unary() {
-    const auto plain = [](std::string_view name, std::string_view meaning, auto evaluate) {
-        return Schema{name, meaning, {tensor("x", numbers)}, same_as_x, evaluate};
+    auto schemas = functions_of_x();
+    const std::vector<Schema> more{
+        parametric("log", "log(x + epsilon)", {fp32("epsilon", 1e-45)},
+                   with_epsilon<reference::log>),
+        parametric("rsqrt", "1 / sqrt(x + epsilon)", {fp32("epsilon", 1e-12)},
+                   with_epsilon<reference::rsqrt>),
+        parametric("inverse", "1 / (x + epsilon)", {fp32("epsilon", 1e-4)},
+                   with_epsilon<reference::inverse>),
+        parametric("leaky_relu", "x, alpha * x below 0", {fp32("alpha", 0.01)},
+                   with_alpha<reference::leaky_relu>),
+        parametric("elu", "x, alpha * (exp(x) - 1) below 0", {fp32("alpha", 1.0)},
+                   with_alpha<reference::elu>),
+        parametric("thresholded_relu", "x, 0 below alpha", {fp32("alpha", 1.0)},
+                   with_alpha<reference::thresholded_relu>),
+        parametric("clip", "min(max(x, alpha), beta)", {constant("alpha"), constant("beta")},
+                   with_alpha_beta<reference::clip>),
+        parametric("clamped_relu", "min(x, beta), alpha * x below 0",
+                   {constant("alpha"), constant("beta")}, with_alpha_beta<reference::clamped_relu>),
+        parametric("linear_activation", "alpha * x + beta", {constant("alpha"), fp32("beta", 0.0)},
+                   with_alpha_beta<reference::linear_activation>),
+        parametric("scaled_tanh", "alpha * tanh(beta * x)", {fp32("alpha", 1.0), fp32("beta", 1.0)},
+                   with_alpha_beta<reference::scaled_tanh>),
+        parametric("sigmoid_hard", "min(max(alpha * x + beta, 0), 1)",
+                   {fp32("alpha", 0.2), fp32("beta", 0.5)},
+                   with_alpha_beta<reference::sigmoid_hard>),
+        {"prelu",
+         "x, alpha[c] * x below 0, c the index along axis 1",
+         {tensor("x", floats), tensor("alpha", floats)},
+         infer_prelu,
+         [](const Arguments& in) {
+             return std::vector{reference::prelu(in.tensor("x"), in.tensor("alpha"))};
+         }},
+        {"gelu",
+         "x * Phi(x), exact or approximated",
+         {tensor("x", floats), constant("mode", Literal::text("EXACT"))},
+         infer_gelu,
+         evaluate_gelu},
     };
-    const auto with = [](std::string_view name, std::string_view meaning,
-                         std::string_view parameter, double value, auto evaluate) {
-        return Schema{
-            name,
-            meaning,
-            {tensor("x", floats), constant(parameter, Literal::number(DType::fp32, value))},
-            same_as_x,
-            evaluate};
-    };
-    return {
-        plain("sigmoid", "1 / (1 + exp(-x))", evaluate_unary<reference::sigmoid>),
-        plain("tanh", "tanh(x)", evaluate_unary<tangent>),
-        plain("silu", "x * sigmoid(x)", evaluate_unary<silu>),
-        plain("relu", "max(x, 0)", evaluate_unary<relu>),
-        plain("relu6", "min(max(x, 0), 6)", evaluate_unary<relu6>),
-        plain("softplus", "log(1 + exp(x))", evaluate_unary<reference::softplus>),
-        plain("softsign", "x / (1 + |x|)", evaluate_unary<softsign>),
-        plain("exp", "e^x", evaluate_unary<exponential>),
-        plain("exp2", "2^x", evaluate_unary<exponential2>),
-        plain("erf", "erf(x)", evaluate_unary<error_function>),
-        plain("sqrt", "square root of x", evaluate_unary<root>),
-        plain("square", "x * x", evaluate_unary<square>),
-        plain("abs", "|x|", evaluate_unary<absolute>),
-        plain("sign", "-1, 0 or 1", evaluate_unary<sign>),
-        plain("floor", "largest integer not above x", evaluate_unary<down>),
-        plain("ceil", "smallest integer not below x", evaluate_unary<up>),
-        plain("round", "nearest integer, half away from zero",
-              evaluate_unary<reference::round_half_away>),
-        plain("sin", "sin(x)", evaluate_unary<sine>),
-        plain("cos", "cos(x)", evaluate_unary<cosine>),
-        plain("atan", "atan(x)", evaluate_unary<arctangent>),
-        Schema{"logical_not",
-               "not x",
-               {tensor("x", {DType::boolean})},
-               same_as_x,
-               evaluate_unary<logical_not>},
-        with("log", "log(x + epsilon)", "epsilon", 1e-45, evaluate_with<log_of, epsilon_name>),
-        with("rsqrt", "1 / sqrt(x + epsilon)", "epsilon", 1e-12,
-             evaluate_with<rsqrt_of, epsilon_name>),
-        with("inverse", "1 / (x + epsilon)", "epsilon", 1e-4,
-             evaluate_with<inverse_of, epsilon_name>),
-        with("leaky_relu", "x, alpha * x below 0", "alpha", 0.01,
-             evaluate_with<leaky_relu_of, alpha_name>),
-        with("elu", "x, alpha * (exp(x) - 1) below 0", "alpha", 1.0,
-             evaluate_with<elu_of, alpha_name>),
-        Schema{"clip",
-               "min(max(x, alpha), beta)",
-               {tensor("x", floats), constant("alpha"), constant("beta")},
-               same_as_x,
-               evaluate_clip},
-        Schema{"gelu",
-               "x * Phi(x), exact or approximated",
-               {tensor("x", floats), constant("mode", Literal::text("EXACT"))},
-               infer_gelu,
-               evaluate_gelu},
-    };
+    schemas.insert(schemas.end(), more.begin(), more.end());
+    return schemas;
 }
 
 }  // namespace pome::mil::ops

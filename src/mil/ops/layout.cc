@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "mil/ops/families.h"
 #include "reference/ops.h"
@@ -8,66 +6,78 @@
 namespace pome::mil::ops {
 namespace {
 
+/// The wanted sizes with 0 replaced by x's own size; the place of the one -1, -1 if there is none.
+int resolve_zeros(const Arguments& in, const Shape& x, std::vector<std::int64_t>& sizes) {
+    int open = -1;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        if (sizes[i] == 0 && static_cast<int>(i) < x.rank()) {
+            sizes[i] = x[static_cast<int>(i)];
+        }
+        if (sizes[i] < -1) {
+            in.fail("shape has the size {}; -1 and more are allowed", sizes[i]);
+        }
+        if (sizes[i] != -1) {
+            continue;
+        }
+        if (open >= 0) {
+            in.fail("shape {} leaves more than one size open", Shape(sizes).text());
+        }
+        open = static_cast<int>(i);
+    }
+    return open;
+}
+
 std::vector<Type> infer_reshape(const Arguments& in) {
     const Type& x = in.type("x");
     auto sizes = in.integers("shape");
-    std::int64_t known = 1;
-    std::int64_t* open = nullptr;
-    for (std::size_t i = 0; i < sizes.size(); ++i) {
-        if (sizes[i] == 0 && static_cast<int>(i) < x.shape.rank()) {
-            sizes[i] = x.shape[static_cast<int>(i)];
-        }
-        if (sizes[i] < -1 || (sizes[i] == -1 && open != nullptr)) {
-            in.fail("shape {} may have one -1 only", Shape(sizes).text());
-        }
-        if (sizes[i] == -1) {
-            open = &sizes[i];
-        } else {
-            known *= sizes[i];
-        }
-    }
+    const int open = resolve_zeros(in, x.shape, sizes);
+    Shape shape(sizes);
     const std::int64_t elements = x.shape.elements();
-    if (open != nullptr && known > 0 && elements % known == 0) {
-        *open = elements / known;
+    if (open >= 0) {
+        shape[open] = 1;
+        const std::int64_t known = shape.elements();
+        shape[open] = known == 0 ? -1 : elements / known;
     }
-    const Shape shape(sizes);
     if (!shape.is_static() || shape.elements() != elements) {
-        in.fail("x {} has {} elements, shape {} does not", x.shape.text(), elements, shape.text());
+        in.fail("x {} has {} elements, shape {} does not", x.shape.text(), elements,
+                Shape(sizes).text());
     }
     return {Type::tensor(x.dtype, shape)};
 }
 
 std::vector<Type> infer_expand_dims(const Arguments& in) {
     const Type& x = in.type("x");
-    auto given = in.integers("axes");
+    const auto given = in.integers("axes");
     const int rank = x.shape.rank() + static_cast<int>(given.size());
-    std::vector<std::int64_t> sizes(static_cast<std::size_t>(rank), 0);
+    std::vector<bool> added(static_cast<std::size_t>(rank), false);
     for (const std::int64_t value : given) {
         const std::int64_t at = value < 0 ? value + rank : value;
-        if (at < 0 || at >= rank || sizes[static_cast<std::size_t>(at)] != 0) {
-            in.fail("axes do not fit rank {}", rank);
+        if (at < 0 || at >= rank) {
+            in.fail("axis {0} is not in [-{1}, {1})", value, rank);
         }
-        sizes[static_cast<std::size_t>(at)] = 1;
+        if (added[static_cast<std::size_t>(at)]) {
+            in.fail("axis {} is given twice", value);
+        }
+        added[static_cast<std::size_t>(at)] = true;
     }
-    int next = 0;
-    for (auto& size : sizes) {
-        if (size == 0) {
-            size = x.shape[next++];
-        }
+    std::vector<std::int64_t> sizes;
+    auto own = x.shape.begin();
+    for (const bool one : added) {
+        sizes.push_back(one ? 1 : *own++);
     }
     return {Type::tensor(x.dtype, Shape(sizes))};
 }
 
 std::vector<Type> infer_squeeze(const Arguments& in) {
     const Type& x = in.type("x");
+    const auto listed = axes(in, "axes", x.shape);
     std::vector<std::int64_t> sizes;
-    const auto dropped = in.has("axes") ? axes(in, "axes", x.shape) : std::vector<int>{};
     for (int i = 0; i < x.shape.rank(); ++i) {
-        const bool listed = std::find(dropped.begin(), dropped.end(), i) != dropped.end();
-        if (listed && x.shape[i] != 1) {
+        const bool dropped = std::find(listed.begin(), listed.end(), i) != listed.end();
+        if (dropped && in.has("axes") && x.shape[i] != 1) {
             in.fail("axis {} of x {} is not 1", i, x.shape.text());
         }
-        if (!(listed || (!in.has("axes") && x.shape[i] == 1))) {
+        if (!dropped || x.shape[i] != 1) {
             sizes.push_back(x.shape[i]);
         }
     }
@@ -83,7 +93,7 @@ std::vector<reference::Tensor> evaluate_view(const Arguments& in) {
 std::vector<int> permutation(const Arguments& in, const Shape& shape) {
     const auto perm = in.integers("perm");
     if (static_cast<int>(perm.size()) != shape.rank()) {
-        in.fail("perm has {} entries, x {}", perm.size(), shape.text());
+        in.fail("perm has {} entries, x {} has rank {}", perm.size(), shape.text(), shape.rank());
     }
     std::vector<int> result;
     for (const std::int64_t value : perm) {
@@ -105,187 +115,97 @@ std::vector<Type> infer_transpose(const Arguments& in) {
     return {Type::tensor(x.dtype, Shape(sizes))};
 }
 
-std::vector<Type> infer_slice_by_size(const Arguments& in) {
-    const Type& x = in.type("x");
-    const auto begin = in.integers("begin");
-    auto size = in.integers("size");
-    if (static_cast<int>(begin.size()) != x.shape.rank() || begin.size() != size.size()) {
-        in.fail("begin and size must have {} entries like x {}", x.shape.rank(), x.shape.text());
-    }
-    for (std::size_t i = 0; i < size.size(); ++i) {
-        const std::int64_t whole = x.shape[static_cast<int>(i)];
-        if (size[i] == -1) {
-            size[i] = whole - begin[i];
-        }
-        if (begin[i] < 0 || size[i] < 0 || begin[i] > whole || size[i] > whole - begin[i]) {
-            in.fail("axis {}: {} elements from {} do not lie in x {}", i, size[i], begin[i],
-                    x.shape.text());
-        }
-    }
-    return {Type::tensor(x.dtype, Shape(size))};
-}
-
-std::vector<Type> infer_concat(const Arguments& in) {
-    const auto types = in.types("values");
-    if (types.empty()) {
-        in.fail("values is empty");
-    }
-    const int at = axis(in, in.integer("axis"), types.front().shape);
-    Type result = types.front();
-    for (std::size_t i = 1; i < types.size(); ++i) {
-        const Shape& shape = types[i].shape;
-        bool fits = shape.rank() == result.shape.rank() && types[i].dtype == result.dtype;
-        for (int a = 0; fits && a < shape.rank(); ++a) {
-            fits = a == at || shape[a] == result.shape[a];
-        }
-        if (!fits) {
-            in.fail("value {} is {}, value 0 is {}: only axis {} may differ", i, types[i].text(),
-                    types[0].text(), at);
-        }
-        result.shape[at] += shape[at];
-    }
-    return {result};
-}
-
-std::vector<Type> infer_split(const Arguments& in) {
-    const Type& x = in.type("x");
-    const int at = axis(in, in.integer("axis"), x.shape);
-    std::vector<std::int64_t> sizes;
-    if (in.has("split_sizes")) {
-        sizes = in.integers("split_sizes");
-    } else {
-        const std::int64_t parts = in.has("num_splits") ? in.integer("num_splits") : 0;
-        if (parts < 1 || parts > 65536 || x.shape[at] % parts != 0) {
-            in.fail("axis {} of x {} does not split into {} parts", at, x.shape.text(), parts);
-        }
-        sizes.assign(static_cast<std::size_t>(parts), x.shape[at] / parts);
-    }
-    if (std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) != x.shape[at] ||
-        std::any_of(sizes.begin(), sizes.end(), [](std::int64_t size) { return size < 0; })) {
-        in.fail("split_sizes do not add up to axis {} of x {}", at, x.shape.text());
-    }
-    std::vector<Type> types;
-    for (const std::int64_t size : sizes) {
-        Type part = x;
-        part.shape[at] = size;
-        types.push_back(part);
-    }
-    return types;
-}
-
-std::vector<reference::Tensor> evaluate_split(const Arguments& in) {
+std::vector<reference::Tensor> evaluate_transpose(const Arguments& in) {
     const auto& x = in.tensor("x");
-    const int at = axis(in, in.integer("axis"), x.shape);
-    std::vector<reference::Tensor> parts;
-    std::vector<std::int64_t> begin(static_cast<std::size_t>(x.shape.rank()), 0);
-    for (const Type& type : infer_split(in)) {
-        parts.push_back(reference::slice(x, begin, type.shape));
-        begin[static_cast<std::size_t>(at)] += type.shape[at];
-    }
-    return parts;
+    return {reference::transpose(x, permutation(in, x.shape))};
 }
 
-std::vector<reference::Tensor> evaluate_concat(const Arguments& in) {
-    const Type result = infer_concat(in).front();
-    if (in.boolean("interleave")) {
-        fail(Code::unsupported, "mil.concat", "interleaved concat is not interpreted {}",
-             where(in.operation()));
+/// Two numbers, before and after, for every axis of x; `pad` gives them for the last axes.
+std::vector<std::int64_t> whole_pad(const Arguments& in, const Shape& x) {
+    auto pad = in.integers("pad");
+    const auto whole = 2 * static_cast<std::size_t>(x.rank());
+    if (pad.size() % 2 != 0 || pad.size() > whole) {
+        in.fail("pad has {} entries; x {} takes two an axis, at most {}", pad.size(), x.text(),
+                whole);
     }
-    return {reference::concat(in.tensors("values"), axis(in, in.integer("axis"), result.shape),
-                              result.shape)};
+    for (const std::int64_t one : pad) {
+        if (one < 0) {
+            in.fail("pad must not be negative, it has {}", one);
+        }
+    }
+    pad.insert(pad.begin(), whole - pad.size(), 0);
+    return pad;
 }
 
 std::vector<Type> infer_pad(const Arguments& in) {
     const Type& x = in.type("x");
-    const auto pad = in.integers("pad");
-    if (pad.size() % 2 != 0 || static_cast<int>(pad.size()) > 2 * x.shape.rank() ||
-        std::any_of(pad.begin(), pad.end(),
-                    [](std::int64_t n) { return n < 0 || n > (std::int64_t{1} << 32); })) {
-        in.fail("pad must have two entries an axis of x {}, none negative", x.shape.text());
+    const auto pad = whole_pad(in, x.shape);
+    const std::string& mode = in.text("mode");
+    if (mode != "constant" && mode != "reflect" && mode != "replicate") {
+        in.fail("mode '{}' is not constant, reflect or replicate", mode);
     }
     Type result = x;
-    const int first = x.shape.rank() - static_cast<int>(pad.size() / 2);
-    for (std::size_t i = 0; i < pad.size() / 2; ++i) {
-        result.shape[first + static_cast<int>(i)] += pad[2 * i] + pad[2 * i + 1];
+    for (int i = 0; i < x.shape.rank(); ++i) {
+        const std::int64_t before = pad[2 * static_cast<std::size_t>(i)],
+                           after = pad[2 * static_cast<std::size_t>(i) + 1];
+        const std::int64_t most = mode == "reflect" ? x.shape[i] - 1
+                                  : x.shape[i] > 0  ? before + after
+                                                    : 0;
+        if (mode != "constant" && (before > most || after > most)) {
+            in.fail("axis {} of x {} is too short to {} {} before and {} after", i, x.shape.text(),
+                    mode, before, after);
+        }
+        result.shape[i] += before + after;
     }
     return {result};
 }
 
 std::vector<reference::Tensor> evaluate_pad(const Arguments& in) {
-    if (in.text("mode") != "constant") {
-        fail(Code::unsupported, "mil.pad", "mode '{}' is not interpreted {}", in.text("mode"),
-             where(in.operation()));
-    }
     const auto& x = in.tensor("x");
-    const auto pad = in.integers("pad");
-    std::vector<std::int64_t> before(static_cast<std::size_t>(x.shape.rank()), 0);
-    const std::size_t first = before.size() - pad.size() / 2;
-    for (std::size_t i = 0; i < pad.size() / 2; ++i) {
-        before[first + i] = pad[2 * i];
+    const auto pad = whole_pad(in, x.shape);
+    std::vector<std::int64_t> before;
+    for (std::size_t i = 0; i < pad.size(); i += 2) {
+        before.push_back(pad[i]);
     }
-    return {reference::pad(x, before, infer_pad(in).front().shape, in.number("constant_val"))};
+    const Shape shape = infer_pad(in).front().shape;
+    const std::string& mode = in.text("mode");
+    if (mode == "reflect") {
+        return {reference::pad_reflect(x, before, shape)};
+    }
+    if (mode == "replicate") {
+        return {reference::pad_replicate(x, before, shape)};
+    }
+    return {reference::pad(x, before, shape, in.number("constant_val"))};
 }
 
 std::vector<Type> infer_tile(const Arguments& in) {
     Type result = in.type("x");
     const auto reps = in.integers("reps");
     if (static_cast<int>(reps.size()) != result.shape.rank()) {
-        in.fail("reps has {} entries, x {}", reps.size(), result.shape.text());
+        in.fail("reps has {} entries, x {} has rank {}", reps.size(), result.shape.text(),
+                result.shape.rank());
     }
     for (std::size_t i = 0; i < reps.size(); ++i) {
         if (reps[i] < 1) {
-            in.fail("reps must be at least 1");
+            in.fail("reps must be at least 1, it has {}", reps[i]);
         }
         result.shape[static_cast<int>(i)] *= reps[i];
     }
     return {result};
 }
 
-std::vector<Type> infer_cast(const Arguments& in) {
-    const auto dtype = dtype_from_name(in.text("dtype"));
-    if (!dtype) {
-        in.fail("dtype '{}' is unknown", in.text("dtype"));
-    }
-    return {Type::tensor(*dtype, in.type("x").shape)};
+std::vector<reference::Tensor> evaluate_tile(const Arguments& in) {
+    return {reference::tile(in.tensor("x"), infer_tile(in).front().shape)};
 }
 
-std::vector<reference::Tensor> evaluate_cast(const Arguments& in) {
-    const auto dtype = infer_cast(in).front().dtype;
-    if (is_floating(dtype)) {
-        return {in.tensor("x")};
-    }
-    return {reference::unary(in.tensor("x"), [dtype](double x) {
-        return dtype == DType::boolean ? (x != 0.0 ? 1.0 : 0.0) : std::trunc(x);
-    })};
-}
-
-std::vector<Type> infer_gather(const Arguments& in) {
-    const Type &x = in.type("x"), &indices = in.type("indices");
-    const int at = axis(in, in.integer("axis"), x.shape);
-    if (in.integer("batch_dims") != 0) {
-        fail(Code::unsupported, "mil.gather", "batch_dims other than 0 {}", where(in.operation()));
-    }
-    std::vector<std::int64_t> sizes(x.shape.begin(), x.shape.begin() + at);
-    sizes.insert(sizes.end(), indices.shape.begin(), indices.shape.end());
-    sizes.insert(sizes.end(), x.shape.begin() + at + 1, x.shape.end());
-    return {Type::tensor(x.dtype, Shape(sizes))};
-}
-
-std::vector<reference::Tensor> evaluate_gather(const Arguments& in) {
-    const auto& x = in.tensor("x");
-    const auto& indices = in.tensor("indices");
-    const int at = axis(in, in.integer("axis"), x.shape);
-    for (const double index : indices.data) {
-        if (!(index >= -static_cast<double>(x.shape[at]) &&
-              index < static_cast<double>(x.shape[at]))) {
-            in.fail("index {} is outside axis {} of x {}", index, at, x.shape.text());
-        }
-    }
-    return {reference::gather(x, indices, at, infer_gather(in).front().shape)};
-}
-
-std::vector<Type> same_as_x(const Arguments& in) {
+std::vector<Type> infer_reverse(const Arguments& in) {
+    axes(in, "axes", in.type("x").shape);
     return {in.type("x")};
+}
+
+std::vector<reference::Tensor> evaluate_reverse(const Arguments& in) {
+    const auto& x = in.tensor("x");
+    return {reference::reverse(x, axes(in, "axes", x.shape))};
 }
 
 }  // namespace
@@ -293,7 +213,7 @@ std::vector<Type> same_as_x(const Arguments& in) {
 std::vector<Schema> layout() {
     return {
         {"reshape",
-         "the same elements, row-major, under another shape; one size may be -1",
+         "the same elements, row-major, under another shape; one size may be -1, 0 keeps x's own",
          {tensor("x"), constant("shape")},
          infer_reshape,
          evaluate_view<infer_reshape>},
@@ -303,7 +223,7 @@ std::vector<Schema> layout() {
          infer_expand_dims,
          evaluate_view<infer_expand_dims>},
         {"squeeze",
-         "axes of size 1 removed",
+         "axes of size 1 removed, all of them by default",
          {tensor("x"), optional_constant("axes")},
          infer_squeeze,
          evaluate_view<infer_squeeze>},
@@ -312,33 +232,10 @@ std::vector<Schema> layout() {
          "axis i of the result is axis perm[i] of x",
          {tensor("x"), constant("perm")},
          infer_transpose,
-         [](const Arguments& in) {
-             const auto& x = in.tensor("x");
-             return std::vector{reference::transpose(x, permutation(in, x.shape))};
-         }},
-        {"slice_by_size",
-         "the box of `size` elements from `begin`; size -1 means to the end",
-         {tensor("x"), constant("begin"), constant("size")},
-         infer_slice_by_size,
-         [](const Arguments& in) {
-             return std::vector{reference::slice(in.tensor("x"), in.integers("begin"),
-                                                 infer_slice_by_size(in).front().shape)};
-         }},
-        {"concat",
-         "values joined along axis",
-         {{"values", Parameter::Kind::tensors, {}, true, std::nullopt},
-          constant("axis"),
-          constant("interleave", Literal::boolean(false))},
-         infer_concat,
-         evaluate_concat},
-        {"split",
-         "x cut along axis into num_splits equal parts or parts of split_sizes",
-         {tensor("x"), constant("axis"), optional_constant("num_splits"),
-          optional_constant("split_sizes")},
-         infer_split,
-         evaluate_split},
+         evaluate_transpose},
         {"pad",
-         "x surrounded by constant_val; pad holds two entries for each of the last axes",
+         "x surrounded by constant_val or by its own elements; pad holds two entries for each of "
+         "the last axes",
          {tensor("x"), constant("pad"), constant("mode", Literal::text("constant")),
           constant("constant_val", Literal::number(DType::fp32, 0.0))},
          infer_pad,
@@ -347,21 +244,12 @@ std::vector<Schema> layout() {
          "x repeated reps times along each axis",
          {tensor("x"), constant("reps")},
          infer_tile,
-         [](const Arguments& in) {
-             return std::vector{reference::tile(in.tensor("x"), infer_tile(in).front().shape)};
-         }},
-        {"cast",
-         "x in another dtype; to integers truncates",
-         {tensor("x"), constant("dtype")},
-         infer_cast,
-         evaluate_cast},
-        {"gather",
-         "elements of x along axis by index",
-         {tensor("x"), tensor("indices"), constant("axis", Literal::integer(0)),
-          constant("batch_dims", Literal::integer(0)),
-          constant("validate_indices", Literal::boolean(false))},
-         infer_gather,
-         evaluate_gather},
+         evaluate_tile},
+        {"reverse",
+         "x with the order along axes turned round",
+         {tensor("x"), optional_constant("axes")},
+         infer_reverse,
+         evaluate_reverse},
     };
 }
 

@@ -9,8 +9,9 @@ namespace {
 const std::vector<Schema>& all() {
     static const std::vector<Schema> schemas = [] {
         std::vector<Schema> joined;
-        for (auto family : {ops::products(), ops::elementwise_binary(), ops::elementwise_unary(),
-                            ops::reductions(), ops::layout()}) {
+        for (auto family : {ops::products(), ops::windows(), ops::elementwise_binary(),
+                            ops::elementwise_unary(), ops::reductions(), ops::normalization(),
+                            ops::layout(), ops::slicing(), ops::indexing(), ops::quantization()}) {
             joined.insert(joined.end(), std::make_move_iterator(family.begin()),
                           std::make_move_iterator(family.end()));
         }
@@ -49,6 +50,9 @@ Parameter tensor(std::string_view name, std::vector<DType> dtypes) {
 }
 Parameter optional_tensor(std::string_view name, std::vector<DType> dtypes) {
     return {name, Parameter::Kind::tensor, std::move(dtypes), false, std::nullopt};
+}
+Parameter tensors(std::string_view name) {
+    return {name, Parameter::Kind::tensors, {}, true, std::nullopt};
 }
 Parameter constant(std::string_view name) {
     return {name, Parameter::Kind::constant, {}, true, std::nullopt};
@@ -94,6 +98,34 @@ Shape broadcast_shape(const Arguments& in, const Type& x, const Type& y) {
                 y.shape.text());
     }
     return shape;
+}
+
+void expect_shape(const Arguments& in, std::string_view name, const Shape& shape) {
+    if (in.has(name) && in.type(name).shape != shape) {
+        in.fail("{} {} must be {}", name, in.type(name).shape.text(), shape.text());
+    }
+}
+
+void expect_same_dtype(const Arguments& in, std::string_view x, std::string_view y) {
+    const Type &a = in.type(x), &b = in.type(y);
+    if (a.dtype != b.dtype) {
+        in.fail("{} is {} and {} is {}; cast one", x, a.text(), y, b.text());
+    }
+}
+
+double number_like_x(const Arguments& in, std::string_view name) {
+    const double value = in.number(name);
+    const DType dtype = in.type("x").dtype;
+    return in.has(name) || !is_floating(dtype) ? value
+                                               : Literal::number(dtype, value).numbers().front();
+}
+
+const reference::Tensor* optional(const Arguments& in, std::string_view name) {
+    return in.has(name) ? &in.tensor(name) : nullptr;
+}
+
+std::vector<Type> same_as_x(const Arguments& in) {
+    return {in.type("x")};
 }
 
 }  // namespace ops

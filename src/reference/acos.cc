@@ -1,0 +1,11 @@
+#include <cmath>
+
+#include "reference/scalar.h"
+
+namespace pome::reference {
+
+double acos(double x) {
+    return std::acos(x);
+}
+
+}  // namespace pome::reference

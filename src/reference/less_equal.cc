@@ -1,0 +1,9 @@
+#include "reference/scalar.h"
+
+namespace pome::reference {
+
+double less_equal(double x, double y) {
+    return x <= y ? 1.0 : 0.0;
+}
+
+}  // namespace pome::reference
