@@ -37,7 +37,10 @@ inline std::vector<std::string> losses(const std::filesystem::path& run) {
     std::vector<std::string> result;
     std::ifstream lines(run / "metrics.jsonl");
     for (std::string line; std::getline(lines, line);) {
-        const auto record = nlohmann::json::parse(line);
+        const auto record = nlohmann::json::parse(line, nullptr, false);
+        if (record.is_discarded()) {
+            break;  // the line is being written, or was when its writer was killed
+        }
         result.push_back(record["step"].dump() + " " + record["train_loss"].dump() + " " +
                          record["validation_loss"].dump() + " " + record["grad_norm"].dump());
     }
