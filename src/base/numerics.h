@@ -50,7 +50,23 @@ struct Numerics {
         friend bool operator==(const Softmax&, const Softmax&) = default;
     };
 
+    /// 3 x 3 convolutions of stride 1.
+    struct Convolution {
+        bool winograd_width =
+            false;  ///< F(2,3) along the width with fp16 transforms; false: direct
+        friend bool operator==(const Convolution&, const Convolution&) = default;
+    };
+    /// slice_by_size, slice_by_index, crop.
+    struct Slice {
+        /// A width begin other than 0 goes through a move that multiplies by 16: beyond 4094 in
+        /// magnitude infinity.
+        bool width_gain = false;
+        friend bool operator==(const Slice&, const Slice&) = default;
+    };
+
     MultiplyAccumulate multiply_accumulate;
+    Convolution convolution;
+    Slice slice;
     Elementwise elementwise;
     Tables tables;
     Reduction reduction;

@@ -10,38 +10,65 @@ namespace pome::cli {
 namespace {
 
 struct DevicesCommand {
+    std::string device;
     bool json = false, verbose = false;
 };
 
+/// The profiles to list: the one that --device names, or every chip by its default route.
+std::vector<const device::Profile*> chosen(const DevicesCommand& options) {
+    std::vector<const device::Profile*> profiles;
+    if (!options.device.empty()) {
+        constexpr std::string_view prefix = "emulator:";
+        const std::string_view name = options.device;
+        profiles.push_back(
+            &device::find_profile(name.starts_with(prefix) ? name.substr(prefix.size()) : name));
+        return profiles;
+    }
+    for (const auto& chip : device::known_chips()) {
+        profiles.push_back(&device::find_profile(chip));
+    }
+    return profiles;
+}
+
+void print_json(const DevicesCommand& options) {
+    nlohmann::json list = nlohmann::json::array();
+    list.push_back({{"name", "reference"}, {"arithmetic", "double"}});
+    for (const auto* profile : chosen(options)) {
+        nlohmann::json facts = nlohmann::json::object();
+        for (const auto& fact : profile->facts) {
+            facts[fact.key] = {
+                {"value", fact.value}, {"evidence", fact.evidence}, {"source", fact.source}};
+        }
+        list.push_back({{"name", "emulator:" + profile->name},
+                        {"family", profile->family},
+                        {"route", profile->route},
+                        {"facts", facts}});
+    }
+    fmt::print("{}\n", list.dump());
+}
+
 void devices(const DevicesCommand& options) {
     if (options.json) {
-        nlohmann::json list = nlohmann::json::array();
-        list.push_back({{"name", "reference"}, {"arithmetic", "double"}});
-        for (const auto& profile : device::builtin_profiles()) {
-            nlohmann::json facts = nlohmann::json::object();
-            for (const auto& fact : profile.facts) {
-                facts[fact.key] = {
-                    {"value", fact.value}, {"evidence", fact.evidence}, {"source", fact.source}};
-            }
-            list.push_back({{"name", "emulator:" + profile.chip},
-                            {"family", profile.family},
-                            {"route", profile.route},
-                            {"facts", facts}});
-        }
-        fmt::print("{}\n", list.dump());
+        print_json(options);
         return;
     }
-    fmt::print("reference      every op in double precision, slow: the oracle\n");
-    for (const auto& profile : device::builtin_profiles()) {
-        fmt::print("emulator:{:<5} the engine of family {}, route {}; numerics exact or fast\n",
-                   profile.chip, profile.family, profile.route);
+    fmt::print("{:<20} every op in double precision, slow: the oracle\n", "reference");
+    for (const auto* profile : chosen(options)) {
+        fmt::print("{:<20} family {}, tier A{}, {} engine{} of {} cores, route {}\n",
+                   "emulator:" + profile->name, profile->family, profile->tier, profile->engines,
+                   profile->engines == 1 ? "" : "s", profile->cores, profile->route);
         if (!options.verbose) {
             continue;
         }
-        for (const auto& fact : profile.facts) {
+        for (const auto& fact : profile->facts) {
             fmt::print("    {} = {}  [{}] {}\n", fact.key, fact.value, fact.evidence, fact.source);
         }
-        fmt::print("    ops: {}\n", fmt::join(device::emulator::supported_ops(), " "));
+    }
+    fmt::print("routes (emulator:CHIP/ROUTE): {}\n", fmt::join(device::known_routes(), ", "));
+    fmt::print("alternatives, where sources disagree (emulator:CHIP+NAME): {}\n",
+               fmt::join(device::known_alternatives(), ", "));
+    if (options.verbose) {
+        fmt::print("ops of the emulator: {}\n", fmt::join(device::emulator::supported_ops(), " "));
     }
 }
 
@@ -50,10 +77,11 @@ void devices(const DevicesCommand& options) {
 void add_devices(CLI::App& app) {
     auto options = std::make_shared<DevicesCommand>();
     CLI::App* command = app.add_subcommand("devices", "List what programs can run on");
+    command->add_option("--device", options->device, "only this one, e.g. emulator:m1/e5rt");
     command->add_flag("--json", options->json, "one JSON array on standard output");
     command->add_flag("--verbose", options->verbose,
                       "every value of every profile with its evidence and source");
-    command->footer("Example:\n  pome devices --verbose");
+    command->footer("Example:\n  pome devices --device emulator:m1 --verbose");
     command->callback([options] { devices(*options); });
 }
 

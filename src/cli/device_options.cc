@@ -20,8 +20,8 @@ std::unique_ptr<device::Device> open_device(const std::string& name, const std::
         return device::emulator::make_emulator(name.substr(prefix.size()), options, pool);
     }
     std::string known = "reference";
-    for (const auto& profile : device::builtin_profiles()) {
-        known += ", emulator:" + profile.chip;
+    for (const auto& chip : device::known_chips()) {
+        known += ", emulator:" + chip;
     }
     fail(Code::invalid_argument, "cli.device", "there is no device '{}'; there are: {}", name,
          known);

@@ -21,31 +21,31 @@ class Linter {
                 "export the program with static shapes");
             return;
         }
-        if (profile_.max_rank > 0 && type.shape.rank() > profile_.max_rank) {
+        if (profile_.limits.max_rank > 0 && type.shape.rank() > profile_.limits.max_rank) {
             add(line, value.name,
                 fmt::format("tensor rank {} exceeds the ANE maximum of {}", type.shape.rank(),
-                            profile_.max_rank),
+                            profile_.limits.max_rank),
                 "merge axes with reshape");
         }
         for (const std::int64_t size : type.shape) {
             if (size == 0) {
                 add(line, value.name, fmt::format("{} is empty", type.text()), "remove the value");
             }
-            if (profile_.max_axis > 0 && size > profile_.max_axis) {
+            if (profile_.limits.max_width > 0 && size > profile_.limits.max_width) {
                 add(line, value.name,
                     fmt::format("axis of size {} exceeds ANE family {}'s max dimension {}", size,
-                                profile_.family, profile_.max_axis),
+                                profile_.family, profile_.limits.max_width),
                     "split the axis");
             }
         }
     }
 
     void boundary(const mil::NamedType& value, int line, std::string_view kind) {
-        if (profile_.io.empty()) {
+        if (profile_.limits.io.empty()) {
             return;
         }
-        if (std::find(profile_.io.begin(), profile_.io.end(), value.type.dtype) ==
-            profile_.io.end()) {
+        if (std::find(profile_.limits.io.begin(), profile_.limits.io.end(), value.type.dtype) ==
+            profile_.limits.io.end()) {
             add(line, value.name,
                 fmt::format("{} of type {} cannot cross the program's boundary", kind,
                             value.type.text()),

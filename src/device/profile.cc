@@ -2,209 +2,246 @@
 
 #include <fmt/ranges.h>
 
-#include <toml++/toml.h>
-#include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 
 #include "base/error.h"
 #include "device/builtin_profiles.h"
+#include "device/profile_facts.h"
 
 namespace pome::device {
 namespace {
 
 constexpr std::string_view here = "device.profile";
+constexpr int deepest_inheritance = 4;
+constexpr std::int64_t many = std::int64_t{1} << 40;
 
-/// Reads {value, evidence, source} entries and remembers which keys were used.
-class Reader {
-  public:
-    Reader(const toml::table& table, std::string_view source, std::vector<Fact>& facts)
-        : source_(source), facts_(facts) {
-        collect("", table);
+/// The top-level texts of a chip's file, its own before inherited ones.
+using Plain = std::map<std::string, std::string>;
+
+Plain add_file(Facts& facts, std::string_view name, ProfileFiles files, int depth) {
+    const auto text = files(name);
+    if (!text) {
+        fail(Code::malformed_file, here, "profile '{}' is inherited but not there", name);
     }
-
-    template <typename T>
-    T get(const std::string& key) {
-        const toml::table& entry = find(key);
-        const auto value = entry["value"].value<T>();
-        if (!value) {
-            fail(Code::malformed_file, here, "{}: '{}' has a value of the wrong type", source_,
-                 key);
-        }
-        remember(key, entry);
-        return *value;
+    const std::string file = fmt::format("profiles/{}.toml", name);
+    if (depth > deepest_inheritance) {
+        fail(Code::malformed_file, here, "{}: more than {} profiles inherit each other", file,
+             deepest_inheritance);
     }
-
-    std::vector<DType> dtypes(const std::string& key) {
-        const toml::table& entry = find(key);
-        std::vector<DType> result;
-        if (const toml::array* array = entry["value"].as_array()) {
-            for (const auto& item : *array) {
-                const auto parsed = dtype_from_name(item.value_or(std::string_view()));
-                if (!parsed) {
-                    fail(Code::malformed_file, here, "{}: '{}' names an unknown dtype", source_,
-                         key);
-                }
-                result.push_back(*parsed);
-            }
-        }
-        remember(key, entry);
-        return result;
-    }
-
-    Rounding rounding(const std::string& key) {
-        const auto text = get<std::string>(key);
-        if (text == "nearest_away") {
-            return Rounding::nearest_away;
-        }
-        if (text == "nearest_even") {
-            return Rounding::nearest_even;
-        }
-        if (text == "toward_zero") {
-            return Rounding::toward_zero;
-        }
-        fail(Code::malformed_file, here,
-             "{}: '{}' is '{}', not nearest_away, nearest_even or toward_zero", source_, key, text);
-    }
-
-    void expect_all_used() const {
-        for (const auto& [key, entry] : entries_) {
-            if (entry.second == 0) {
-                fail(Code::malformed_file, here, "{}: unknown key '{}'", source_, key);
-            }
-        }
-    }
-
-  private:
-    void collect(const std::string& prefix, const toml::table& table) {
-        for (const auto& [key, node] : table) {
-            const std::string path =
-                prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
-            const toml::table* inner = node.as_table();
-            if (inner == nullptr) {
+    Facts own;  // only to learn what it inherits, which comes first
+    Plain plain = own.add(*text, file);
+    if (const auto base = plain.find("inherit"); base != plain.end()) {
+        const Plain inherited = add_file(facts, base->second, files, depth + 1);
+        if (const auto weaker = plain.find("inherited_evidence"); weaker != plain.end()) {
+            if (weaker->second != "assumed" && weaker->second != "derived") {
                 fail(Code::malformed_file, here,
-                     "{}: '{}' must be a table {{value, evidence, source}}", source_, path);
+                     "{}: inherited_evidence is '{}', not assumed or derived", file,
+                     weaker->second);
             }
-            if (inner->contains("value")) {
-                entries_[path] = {inner, 0};
-            } else {
-                collect(path, *inner);
+            facts.weaken(weaker->second);
+        }
+        for (const auto& [key, value] : inherited) {
+            if (key != "inherit" && key != "inherited_evidence") {
+                plain.try_emplace(key, value);
             }
         }
     }
-
-    const toml::table& find(const std::string& key) {
-        const auto found = entries_.find(key);
-        if (found == entries_.end()) {
-            fail(Code::malformed_file, here, "{}: '{}' is missing", source_, key);
+    for (const auto& [key, value] : plain) {
+        if (key != "inherit" && key != "inherited_evidence" && key != "route") {
+            fail(Code::malformed_file, here, "{}: '{}' must be a table {{value, evidence, source}}",
+                 file, key);
         }
-        found->second.second = 1;
-        return *found->second.first;
     }
+    facts.add(*text, file);
+    return plain;
+}
 
-    void remember(const std::string& key, const toml::table& entry) {
-        const auto evidence = entry["evidence"].value_or(std::string());
-        const auto source = entry["source"].value_or(std::string());
-        if (evidence != "measured" && evidence != "derived" && evidence != "assumed") {
-            fail(Code::malformed_file, here,
-                 "{}: '{}' needs evidence = \"measured\", \"derived\" or \"assumed\"", source_,
-                 key);
-        }
-        if (source.empty()) {
-            fail(Code::malformed_file, here, "{}: '{}' names no source", source_, key);
-        }
-        std::string value;
-        entry["value"].visit([&](const auto& node) {
-            using Node = std::remove_cvref_t<decltype(node)>;
-            if constexpr (toml::is_string<Node>) {
-                value = node.get();
-            } else if constexpr (toml::is_integer<Node> || toml::is_boolean<Node> ||
-                                 toml::is_floating_point<Node>) {
-                value = fmt::format("{}", node.get());
-            } else if constexpr (toml::is_array<Node>) {
-                for (const auto& item : node) {
-                    value += (value.empty() ? "" : " ") + item.value_or(std::string("?"));
-                }
-            }
-        });
-        facts_.push_back({key, value, evidence, source});
-    }
-
-    std::string source_;
-    std::vector<Fact>& facts_;
-    std::map<std::string, std::pair<const toml::table*, int>> entries_;
-};
-
-Numerics read_numerics(Reader& reader) {
+Numerics read_numerics(Facts& facts) {
+    const auto small = [&](const std::string& key, std::int64_t least, std::int64_t most) {
+        return static_cast<int>(facts.integer(key, least, most));
+    };
     Numerics n;
     auto& mac = n.multiply_accumulate;
-    mac.fixed_point = reader.get<bool>("numerics.multiply_accumulate.fixed_point");
-    mac.fraction_bits =
-        static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.fraction_bits"));
-    mac.product = reader.rounding("numerics.multiply_accumulate.product");
-    mac.drop = reader.get<bool>("numerics.multiply_accumulate.drop");
-    mac.drop_exponent =
-        static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.drop_exponent"));
-    mac.limit_exponent =
-        static_cast<int>(reader.get<std::int64_t>("numerics.multiply_accumulate.limit_exponent"));
-    mac.sticky = reader.get<bool>("numerics.multiply_accumulate.sticky");
-    mac.output = reader.rounding("numerics.multiply_accumulate.output");
-    n.elementwise.output = reader.rounding("numerics.elementwise.output");
-    n.elementwise.coerce_nan = reader.get<bool>("numerics.elementwise.coerce_nan");
-    n.tables.enabled = reader.get<bool>("numerics.tables.enabled");
-    n.reduction.narrow = reader.get<bool>("numerics.reduction.narrow");
-    n.reduction.tile = static_cast<int>(reader.get<std::int64_t>("numerics.reduction.tile"));
-    n.reduction.tile_fraction_bits =
-        static_cast<int>(reader.get<std::int64_t>("numerics.reduction.tile_fraction_bits"));
-    n.reduction.output = reader.rounding("numerics.reduction.output");
-    n.softmax.narrow = reader.get<bool>("numerics.softmax.narrow");
+    const std::string m = "numerics.multiply_accumulate.";
+    mac.fixed_point = facts.flag(m + "fixed_point");
+    mac.fraction_bits = small(m + "fraction_bits", 8, 24);
+    mac.product = facts.rounding(m + "product");
+    mac.drop = facts.flag(m + "drop");
+    mac.drop_exponent = small(m + "drop_exponent", -48, 0);
+    mac.limit_exponent = small(m + "limit_exponent", 0, 30);
+    mac.sticky = facts.flag(m + "sticky");
+    mac.output = facts.rounding(m + "output");
+    n.convolution.winograd_width = facts.flag("numerics.convolution.winograd_width");
+    n.slice.width_gain = facts.flag("numerics.slice.width_gain");
+    n.elementwise.output = facts.rounding("numerics.elementwise.output");
+    n.elementwise.coerce_nan = facts.flag("numerics.elementwise.coerce_nan");
+    n.tables.enabled = facts.flag("numerics.tables.enabled");
+    n.reduction.narrow = facts.flag("numerics.reduction.narrow");
+    n.reduction.tile = small("numerics.reduction.tile", 1, 64);
+    n.reduction.tile_fraction_bits = small("numerics.reduction.tile_fraction_bits", 1, 40);
+    n.reduction.output = facts.rounding("numerics.reduction.output");
+    n.softmax.narrow = facts.flag("numerics.softmax.narrow");
     return n;
+}
+
+Limits read_limits(Facts& facts) {
+    const auto size = [&](const char* key) {
+        return facts.integer(std::string("limits.") + key, 0, many);
+    };
+    Limits l;
+    l.max_rank = size("max_rank");
+    l.max_width = size("max_width");
+    l.max_channels = size("max_channels");
+    l.max_batch = size("max_batch");
+    l.max_inner = size("max_inner");
+    l.max_transpose = size("max_transpose");
+    l.conv_kernel_width = size("conv_kernel_width");
+    l.conv_kernel_height = size("conv_kernel_height");
+    l.pool_window = size("pool_window");
+    l.argmax_axis = size("argmax_axis");
+    l.io = facts.dtypes("limits.io");
+    l.compile_budget = size("compile_budget");
+    l.loaded_programs = size("loaded_programs");
+    l.weight_bytes = size("weight_bytes");
+    return l;
+}
+
+SurfaceRules read_surfaces(Facts& facts) {
+    SurfaceRules s;
+    s.row_bytes = facts.integer("surfaces.row_bytes", 0, 65536);
+    s.minimum_bytes = facts.integer("surfaces.minimum_bytes", 0, many);
+    s.equal_sizes = facts.flag("surfaces.equal_sizes");
+    s.alphabetical = facts.flag("surfaces.alphabetical");
+    return s;
+}
+
+Capabilities read_capabilities(Facts& facts) {
+    const auto can = [&](const char* key) {
+        return facts.flag(std::string("capabilities.") + key);
+    };
+    Capabilities c;
+    c.terse_dialect = can("terse_dialect");
+    c.fp32_cast = can("fp32_cast");
+    c.texture = can("texture");
+    c.trigonometry = can("trigonometry");
+    c.random = can("random");
+    c.reflect_padding = can("reflect_padding");
+    c.topk = can("topk");
+    c.global_arg = can("global_arg");
+    c.int8_stream = can("int8_stream");
+    c.blockwise_stream = can("blockwise_stream");
+    c.attention_mask = can("attention_mask");
+    c.conv_bias = can("conv_bias");
+    c.gelu = can("gelu");
+    c.reduce_mean = can("reduce_mean");
+    return c;
+}
+
+std::optional<std::string_view> builtin_file(std::string_view name) {
+    for (const ProfileText& text : builtin_profile_texts()) {
+        if (text.name == name) {
+            return text.toml;
+        }
+    }
+    return std::nullopt;
+}
+
+/// Names of the built-in files in a folder ("" for the chips), without it.
+std::vector<std::string> names_in(std::string_view folder) {
+    std::vector<std::string> names;
+    for (const ProfileText& text : builtin_profile_texts()) {
+        const auto slash = text.name.find('/');
+        const auto where = slash == std::string_view::npos ? "" : text.name.substr(0, slash);
+        // A chip's file says which chip it is; what others only inherit from does not.
+        if (where == folder && (!folder.empty() || text.toml.find("\nchip ") != text.toml.npos)) {
+            names.emplace_back(slash == std::string_view::npos ? text.name
+                                                               : text.name.substr(slash + 1));
+        }
+    }
+    return names;
+}
+
+void expect_known(std::string_view what, std::string_view name,
+                  const std::vector<std::string>& known, bool found) {
+    if (!found) {
+        fail(Code::invalid_argument, here, "no {} '{}'; known: {}", what, name,
+             fmt::join(known, ", "));
+    }
 }
 
 }  // namespace
 
-Profile parse_profile(std::string_view text, std::string_view source_name) {
-    toml::table table;
-    try {
-        table = toml::parse(text, source_name);
-    } catch (const toml::parse_error& error) {
-        fail(Code::malformed_file, here, "{}:{}: {}", source_name, error.source().begin.line,
-             error.description());
-    }
+Profile read_profile(std::string_view name, ProfileFiles files) {
     Profile profile;
-    Reader reader(table, source_name, profile.facts);
-    profile.chip = reader.get<std::string>("chip");
-    profile.family = reader.get<std::string>("family");
-    profile.route = reader.get<std::string>("route");
-    profile.max_axis = reader.get<std::int64_t>("limits.max_axis");
-    profile.max_rank = reader.get<std::int64_t>("limits.max_rank");
-    profile.io = reader.dtypes("limits.io");
-    profile.compile_budget = reader.get<std::int64_t>("limits.compile_budget");
-    profile.numerics = read_numerics(reader);
-    reader.expect_all_used();
+    profile.name = name;
+    std::vector<std::string> alternatives;
+    std::string_view rest = name;
+    for (auto plus = rest.rfind('+'); plus != std::string_view::npos; plus = rest.rfind('+')) {
+        alternatives.insert(alternatives.begin(), std::string(rest.substr(plus + 1)));
+        rest = rest.substr(0, plus);
+    }
+    const auto slash = rest.find('/');
+    const std::string chip(rest.substr(0, slash));
+    expect_known("chip", chip, known_chips(), !chip.empty() && files(chip).has_value());
+
+    Facts facts;
+    const Plain plain = add_file(facts, chip, files, 0);
+    expect_known("chip", chip, known_chips(), facts.has("chip"));
+    std::string route;
+    if (slash != std::string_view::npos) {
+        route = rest.substr(slash + 1);
+    } else if (const auto given = plain.find("route"); given != plain.end()) {
+        route = given->second;
+    }
+    const auto route_text = files("routes/" + route);
+    expect_known("route", route, known_routes(), route_text.has_value());
+    // What holds for the route on all chips; a chip's own values win.
+    Facts whole;
+    whole.add(*route_text, fmt::format("profiles/routes/{}.toml", route));
+    whole.overlay(facts);
+    for (const auto& alternative : alternatives) {
+        const auto text = files("alternatives/" + alternative);
+        expect_known("alternative", alternative, known_alternatives(), text.has_value());
+        whole.add(*text, fmt::format("profiles/alternatives/{}.toml", alternative));
+    }
+    profile.chip = whole.text("chip");
+    profile.soc = whole.text("soc");
+    profile.family = whole.text("family");
+    profile.tier = whole.integer("tier", 11, 30);
+    profile.engines = whole.integer("engines", 1, 8);
+    profile.cores = whole.integer("cores", 1, 256);
+    profile.route = route;
+    profile.limits = read_limits(whole);
+    profile.surfaces = read_surfaces(whole);
+    profile.capabilities = read_capabilities(whole);
+    profile.numerics = read_numerics(whole);
+    whole.expect_all_used();
+    profile.facts = whole.list();
     return profile;
 }
 
-std::span<const Profile> builtin_profiles() {
-    static const std::vector<Profile> profiles = [] {
-        std::vector<Profile> all;
-        for (const auto& text : builtin_profile_texts()) {
-            all.push_back(parse_profile(text.toml, text.name));
-        }
-        return all;
-    }();
-    return profiles;
+const Profile& find_profile(std::string_view name) {
+    static std::mutex mutex;
+    static std::map<std::string, std::unique_ptr<const Profile>, std::less<>> read;
+    const std::lock_guard lock(mutex);
+    const auto found = read.find(name);
+    if (found != read.end()) {
+        return *found->second;
+    }
+    auto profile = std::make_unique<const Profile>(read_profile(name, builtin_file));
+    return *read.emplace(std::string(name), std::move(profile)).first->second;
 }
 
-const Profile& find_profile(std::string_view chip) {
-    std::vector<std::string> known;
-    for (const Profile& profile : builtin_profiles()) {
-        if (profile.chip == chip) {
-            return profile;
-        }
-        known.push_back(profile.chip);
-    }
-    fail(Code::invalid_argument, here, "no profile for chip '{}'; known: {}", chip,
-         fmt::join(known, ", "));
+std::vector<std::string> known_chips() {
+    return names_in("");
+}
+std::vector<std::string> known_routes() {
+    return names_in("routes");
+}
+std::vector<std::string> known_alternatives() {
+    return names_in("alternatives");
 }
 
 }  // namespace pome::device

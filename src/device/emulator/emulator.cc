@@ -39,7 +39,7 @@ class Emulator final : public Device {
             profile_.numerics = *options.numerics;
         }
     }
-    std::string name() const override { return "emulator:" + profile_.chip; }
+    std::string name() const override { return "emulator:" + profile_.name; }
     const Profile& profile() const override { return profile_; }
 
   private:
@@ -57,9 +57,9 @@ class Emulator final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options,
+std::unique_ptr<Device> make_emulator(std::string_view profile, const Options& options,
                                       ThreadPool& pool) {
-    return std::make_unique<Emulator>(find_profile(chip), options, pool);
+    return std::make_unique<Emulator>(find_profile(profile), options, pool);
 }
 
 Numerics fast_numerics() {

@@ -21,10 +21,11 @@ struct Options {
     std::optional<Numerics> numerics;
 };
 
-/// The device "emulator:CHIP". The pool must outlive it and everything it compiles; loops run on
-/// it, so two executables of one pool must not evaluate at the same time. Throws
-/// Error{invalid_argument} for an unknown chip.
-std::unique_ptr<Device> make_emulator(std::string_view chip, const Options& options,
+/// The device "emulator:PROFILE" of find_profile(): a chip, perhaps with a route and alternatives
+/// ("m1", "m4/e5rt", "m1+output-ties-even"). The pool must outlive it and everything it compiles;
+/// loops run on it, so two executables of one pool must not evaluate at the same time. Throws
+/// Error{invalid_argument} for an unknown one.
+std::unique_ptr<Device> make_emulator(std::string_view profile, const Options& options,
                                       ThreadPool& pool);
 
 /// The numerics of Mode::fast.

@@ -150,8 +150,9 @@ TEST(Emulator, RefusesWhatItDoesNotKnow) {
                       "fp16, [2]"),
               "[device.compile] emulator:m4 refuses the program: tensor rank 6 exceeds the ANE "
               "maximum of 5 (line 4, %y); merge axes with reshape");
-    EXPECT_EQ(error_text([&] { make_emulator("m99", {}, pool); }),
-              "[device.profile] no profile for chip 'm99'; known: m4");
+    EXPECT_TRUE(error_text([&] {
+                    make_emulator("m99", {}, pool);
+                }).starts_with("[device.profile] no chip 'm99'; known: m1, "));
 }
 
 TEST(Device, BindingsAreChecked) {
@@ -176,17 +177,6 @@ TEST(Device, BindingsAreChecked) {
                   executable->evaluate({{{"x", &right}}, {{"y", &right}}});
               }),
               "[device.evaluate] output 'y' is bound to the surface of input 'x'");
-}
-
-TEST(Profile, EveryValueNamesItsSource) {
-    EXPECT_EQ(error_text([] {
-                  parse_profile("chip = { value = \"x\", evidence = \"measured\" }", "p.toml");
-              }),
-              "[device.profile] p.toml: 'chip' names no source");
-    EXPECT_EQ(error_text([] { parse_profile("chip = \"x\"", "p.toml"); }),
-              "[device.profile] p.toml: 'chip' must be a table {value, evidence, source}");
-    EXPECT_GE(find_profile("m4").facts.size(), 20U);
-    EXPECT_EQ(find_profile("m4").numerics, Numerics{}) << "the defaults are the M4's";
 }
 
 }  // namespace
