@@ -2,11 +2,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "device/emulator/plan.h"
+#include "device/emulator/convolution.h"
 
 namespace pome::device::emulator {
-namespace {
-
 void multiply(const std::vector<kernels::MatmulJob>& jobs, Run& run) {
     const auto& rules = run.numerics.multiply_accumulate;
     if (rules.fixed_point) {
@@ -15,6 +13,8 @@ void multiply(const std::vector<kernels::MatmulJob>& jobs, Run& run) {
         kernels::matmul_fast(jobs, run.pool, run.matmul_scratch);
     }
 }
+
+namespace {
 
 /// One product of a batch: where its operands start within their slots, in elements.
 struct Offsets {
@@ -140,21 +140,6 @@ void make_linear(Plan& plan, const mil::Operation& operation, const mil::Argumen
                                            std::vector<Offsets>(1)));
 }
 
-struct ConvForm {
-    std::int64_t batch, channels, height, width;        // of x
-    std::int64_t outputs, kernel_height, kernel_width;  // of the weight
-    std::int64_t out_height, out_width;
-    std::int64_t groups;
-    std::int64_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-
-    std::int64_t group_channels() const { return channels / groups; }
-    std::int64_t taps() const { return group_channels() * kernel_height * kernel_width; }
-    bool is_pointwise() const {
-        return kernel_height == 1 && kernel_width == 1 && stride_h == 1 && stride_w == 1 &&
-               pad_top == 0 && pad_left == 0 && out_height == height && out_width == width;
-    }
-};
-
 /// Lays the inputs of every output position out as a column: columns[(c, kh, kw)][(oh, ow)].
 /// Padding is zero and contributes nothing to the sum.
 class ColumnsStep final : public Step {
@@ -230,6 +215,12 @@ void make_conv(Plan& plan, const mil::Operation& operation, const mil::Arguments
     const auto bias = bias_of(plan, operation, arguments);
     const std::int64_t positions = f.out_height * f.out_width, taps = f.taps(),
                        outputs = f.outputs / f.groups;
+    const Numerics& numerics = plan.numerics();
+    if (numerics.convolution.winograd_width && numerics.multiply_accumulate.fixed_point &&
+        f.is_winograd()) {
+        add_winograd(plan, f, x.slot, weight.slot, plan.result(operation).slot, bias);
+        return;
+    }
     int columns = x.slot;
     if (!f.is_pointwise()) {
         columns = plan.scratch(f.batch * f.groups * taps * positions);
