@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "formats/tokenizer.h"
 #include "train/generate.h"
+#include "train/tiny_regression.h"
 #include "train/trainer.h"
 
 namespace pome::cli {
@@ -73,7 +74,45 @@ void print_sample(const train::Trainer& trainer, device::Device& device, ThreadP
     fmt::print("\n");
 }
 
+/// The lines of the original program, without its times.
+void print_tiny(const train::TinyReport& line, bool json) {
+    using Kind = train::TinyReport::Kind;
+    if (json) {
+        constexpr const char* kinds[] = {"main", "overlapped", "restart", "finished"};
+        fmt::print("{}\n", nlohmann::json{{"kind", kinds[static_cast<int>(line.kind)]},
+                                          {"step", line.step},
+                                          {"loss", line.loss},
+                                          {"compiles", line.compiles}}
+                               .dump());
+    } else if (line.kind == Kind::restart) {
+        fmt::print("[exec() restart at step {}, {} compiles, loss={:.6f}]\n", line.step,
+                   line.compiles, line.loss);
+    } else if (line.kind == Kind::finished) {
+        fmt::print("finished at step {}, loss={:.6f}\n", line.step, line.loss);
+    } else if (line.printed) {
+        fmt::print("step {:<5} loss={:<10.6f}{}  compiles={}\n", line.step, line.loss,
+                   line.kind == Kind::overlapped ? "  (overlapped with compile)" : "",
+                   line.compiles);
+    }
+    std::fflush(stdout);
+}
+
+int train_tiny(const TrainOptions& options, const std::string& text) {
+    const auto config = train::parse_tiny_config(text, options.config, options.settings);
+    ThreadPool pool(1);  // products of 64 x 128 x 16: threads would only wait for each other
+    train::run_tiny(
+        config, [&] { return open_device(config.device, config.numerics, pool); },
+        [&](const train::TinyReport& line) { print_tiny(line, options.json); });
+    return exit_done;
+}
+
 int train(const TrainOptions& options) {
+    if (!options.config.empty()) {
+        const std::string text = read_text(options.config);
+        if (train::is_tiny_config(text)) {
+            return train_tiny(options, text);
+        }
+    }
     const bool resumes = !options.resume.empty();
     if (resumes == !options.config.empty()) {
         fail(Code::invalid_argument, "cli.train",

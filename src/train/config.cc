@@ -4,100 +4,14 @@
 
 #include <toml++/toml.h>
 #include <cmath>
-#include <set>
 
 #include "base/error.h"
+#include "train/config_reader.h"
 
 namespace pome::train {
 namespace {
 
 constexpr std::string_view here = "train.config";
-
-/// Takes values out of a TOML table by "section.key", checks their types and remembers what was
-/// known.
-class Reader {
-  public:
-    Reader(const toml::table& table, std::string_view source) : table_(table), source_(source) {}
-
-    void read(std::string_view key, std::int64_t& value) {
-        if (const auto* node = find(key)) {
-            const auto integer = node->as_integer();
-            if (integer == nullptr) {
-                wrong(key, "an integer");
-            }
-            value = integer->get();
-        }
-    }
-    void read(std::string_view key, int& value) {
-        std::int64_t wide = value;
-        read(key, wide);
-        if (wide < 0 || wide > 4096) {
-            wrong(key, "an integer from 0 to 4096");
-        }
-        value = static_cast<int>(wide);
-    }
-    void read(std::string_view key, std::uint64_t& value) {
-        auto wide = static_cast<std::int64_t>(value);
-        read(key, wide);
-        if (wide < 0) {
-            wrong(key, "an integer that is not negative");
-        }
-        value = static_cast<std::uint64_t>(wide);
-    }
-    void read(std::string_view key, double& value) {
-        if (const auto* node = find(key)) {
-            if (!node->is_number()) {
-                wrong(key, "a number");
-            }
-            value = node->value<double>().value_or(value);
-        }
-    }
-    void read(std::string_view key, bool& value) {
-        if (const auto* node = find(key)) {
-            if (!node->is_boolean()) {
-                wrong(key, "true or false");
-            }
-            value = node->value<bool>().value_or(value);
-        }
-    }
-    void read(std::string_view key, std::string& value) {
-        if (const auto* node = find(key)) {
-            if (!node->is_string()) {
-                wrong(key, "a string");
-            }
-            value = node->value<std::string>().value_or(value);
-        }
-    }
-
-    void expect_all_known() const {
-        for (const auto& [section, node] : table_) {
-            const toml::table* inner = node.as_table();
-            if (inner == nullptr) {
-                fail(Code::invalid_argument, here,
-                     "{}: '{}' stands outside a section such as [model]", source_, section.str());
-            }
-            for (const auto& [key, value] : *inner) {
-                const std::string path = fmt::format("{}.{}", section.str(), key.str());
-                if (!known_.contains(path)) {
-                    fail(Code::invalid_argument, here, "{}: unknown key '{}'", source_, path);
-                }
-            }
-        }
-    }
-
-  private:
-    const toml::node* find(std::string_view key) {
-        known_.emplace(key);
-        return table_.at_path(key).node();
-    }
-    [[noreturn]] void wrong(std::string_view key, std::string_view wanted) const {
-        fail(Code::invalid_argument, here, "{}: '{}' must be {}", source_, key, wanted);
-    }
-
-    const toml::table& table_;
-    std::string source_;
-    std::set<std::string, std::less<>> known_;
-};
 
 std::string_view sigmoid_name(model::Sigmoid form) {
     switch (form) {
@@ -122,7 +36,7 @@ model::Sigmoid sigmoid_from(const std::string& name) {
          name);
 }
 
-void read_model(Reader& r, model::ModelConfig& m) {
+void read_model(ConfigReader& r, model::ModelConfig& m) {
     std::string name;
     r.read("model.preset", name);
     if (!name.empty()) {
@@ -142,7 +56,7 @@ void read_model(Reader& r, model::ModelConfig& m) {
     r.read("model.norm_epsilon", m.norm_epsilon);
 }
 
-void read_run(Reader& r, RunConfig& t) {
+void read_run(ConfigReader& r, RunConfig& t) {
     r.read("train.steps", t.steps);
     r.read("train.sequence", t.sequence);
     r.read("train.batch", t.batch);
@@ -156,7 +70,7 @@ void read_run(Reader& r, RunConfig& t) {
     r.read("train.sample_tokens", t.sample_tokens);
 }
 
-void read_optimizer(Reader& r, OptimizerConfig& o) {
+void read_optimizer(ConfigReader& r, OptimizerConfig& o) {
     r.read("optimizer.learning_rate", o.learning_rate);
     r.read("optimizer.minimum_rate", o.minimum_rate);
     r.read("optimizer.warmup_steps", o.warmup_steps);
@@ -167,7 +81,7 @@ void read_optimizer(Reader& r, OptimizerConfig& o) {
     r.read("optimizer.clip_norm", o.clip_norm);
 }
 
-void read_engine(Reader& r, EngineConfig& e) {
+void read_engine(ConfigReader& r, EngineConfig& e) {
     r.read("engine.device", e.device);
     r.read("engine.numerics", e.numerics);
     r.read("engine.threads", e.threads);
@@ -180,30 +94,6 @@ void read_engine(Reader& r, EngineConfig& e) {
     r.read("engine.scale_query", e.scale_query);
     r.read("engine.product_scale", e.product_scale);
     r.read("engine.product_scale_every", e.product_scale_every);
-}
-
-/// "section.key=value" as a TOML line; a value that is no TOML literal is taken as a string.
-void apply_setting(toml::table& table, const std::string& setting) {
-    const auto equals = setting.find('=');
-    const auto dot = setting.find('.');
-    if (equals == std::string::npos || dot == std::string::npos || dot > equals || dot == 0 ||
-        dot + 1 == equals) {
-        fail(Code::invalid_argument, here, "--set '{}' is not of the form section.key=value",
-             setting);
-    }
-    const std::string section = setting.substr(0, dot),
-                      key = setting.substr(dot + 1, equals - dot - 1);
-    const std::string value = setting.substr(equals + 1);
-    toml::table parsed;
-    try {
-        parsed = toml::parse(fmt::format("value = {}", value));
-    } catch (const toml::parse_error&) {
-        parsed.insert("value", value);
-    }
-    if (table[section].as_table() == nullptr) {
-        table.insert_or_assign(section, toml::table{});
-    }
-    table[section].as_table()->insert_or_assign(key, *parsed.get("value"));
 }
 
 void in_range(std::string_view key, double value, double low, double high) {
@@ -315,18 +205,9 @@ std::string Config::text() const {
 
 Config parse_config(std::string_view text, std::string_view source,
                     const std::vector<std::string>& settings, const std::filesystem::path& base) {
-    toml::table table;
-    try {
-        table = toml::parse(text, source);
-    } catch (const toml::parse_error& error) {
-        fail(Code::invalid_argument, here, "{}:{}:{}: {}", source, error.source().begin.line,
-             error.source().begin.column, error.description());
-    }
-    for (const auto& setting : settings) {
-        apply_setting(table, setting);
-    }
+    const toml::table table = parse_settings(text, source, settings);
     Config config;
-    Reader reader(table, source);
+    ConfigReader reader(table, source);
     read_model(reader, config.model);
     reader.read("data.directory", config.data.directory);
     read_run(reader, config.run);
