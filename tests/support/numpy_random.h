@@ -128,8 +128,7 @@ class NumpyRandom {
     }
 
     void step() {
-        constexpr Wide multiplier =
-            (Wide{2549297995355413924U} << 64) | 4865540595714422341U;
+        constexpr Wide multiplier = (Wide{2549297995355413924U} << 64) | 4865540595714422341U;
         state_ = state_ * multiplier + increment_;
     }
 
