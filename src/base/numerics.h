@@ -50,10 +50,12 @@ struct Numerics {
         friend bool operator==(const Softmax&, const Softmax&) = default;
     };
 
-    /// 3 x 3 convolutions of stride 1.
+    /// Convolutions that are not plain sums of products.
     struct Convolution {
         bool winograd_width =
             false;  ///< F(2,3) along the width with fp16 transforms; false: direct
+        /// A 1 x 1 convolution of one input channel is an elementwise product: not limited to 2^15.
+        bool single_channel_bypass = true;
         friend bool operator==(const Convolution&, const Convolution&) = default;
     };
     /// slice_by_size, slice_by_index, crop.

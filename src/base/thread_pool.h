@@ -13,8 +13,10 @@ namespace pome {
 
 /// A fixed set of threads that share loops. The split depends only on the loop and the number of
 /// threads, so results that depend on it are the same in every run. One loop runs at a time; the
-/// calling thread takes part. Not re-entrant: a loop's body must not start another loop on the same
-/// pool.
+/// calling thread takes part, and takes over the parts that no other thread has begun: where other
+/// programs hold the processors, a loop takes as long as the caller alone needs, not as long as a
+/// sleeping thread needs to be scheduled. Not re-entrant: a loop's body must not start another loop
+/// on the same pool.
 class ThreadPool {
   public:
     /// `threads` in all, the caller included; 0 takes the number of hardware threads.
@@ -25,26 +27,30 @@ class ThreadPool {
 
     int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-    /// Calls body(begin, end, thread) on parts of [0, count), each at least `grain` long except the
-    /// last; returns when all are done. The first exception that a part throws is thrown again
-    /// here.
+    /// Calls body(begin, end, part) on parts of [0, count), each at least `grain` long except the
+    /// last; returns when all are done. There are at most threads() parts, numbered from 0, and no
+    /// number is in use twice at a time: memory of its own for each number is enough. The first
+    /// exception that a part throws is thrown again here.
     void for_ranges(std::int64_t count, std::int64_t grain,
                     const std::function<void(std::int64_t, std::int64_t, int)>& body);
 
-    /// Calls body(index, thread) for each index in [0, count); threads take indices as they become
-    /// free, so use it only where the result does not depend on which thread does what.
+    /// Calls body(index, part) for each index in [0, count); parts, numbered as above, take indices
+    /// as they become free, so use it only where the result does not depend on which does what.
     void for_each(std::int64_t count, const std::function<void(std::int64_t, int)>& body);
 
   private:
-    void run(const std::function<void(int)>& job, int participants);
-    void work(int thread);
+    void run(const std::function<void(int)>& job, int parts);
+    void work();
+    bool take_part(std::uint64_t loop);
+    void finish_part(int part);
 
     std::vector<std::thread> workers_;
     std::mutex mutex_;
     std::condition_variable wake_;
-    const std::function<void(int)>* job_ = nullptr;
-    int participants_ = 0;
-    std::atomic<std::uint64_t> generation_{0};
+    /// The loop's number, its parts and how many of them are taken, in one word: a late thread
+    /// cannot take a part of a loop that is over.
+    std::atomic<std::uint64_t> state_{0};
+    const std::function<void(int)>* job_ = nullptr;  ///< valid while a taken part is unfinished
     std::atomic<int> unfinished_{0};
     std::atomic<bool> stop_{false};
     std::exception_ptr failure_;
