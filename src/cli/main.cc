@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
     cli::add_inspect(app);
     cli::add_data(app);
     cli::add_bench(app);
+    cli::add_conformance(app, status);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -74,6 +74,7 @@ Numerics read_numerics(Facts& facts) {
     mac.sticky = facts.flag(m + "sticky");
     mac.output = facts.rounding(m + "output");
     n.convolution.winograd_width = facts.flag("numerics.convolution.winograd_width");
+    n.convolution.single_channel_bypass = facts.flag("numerics.convolution.single_channel_bypass");
     n.slice.width_gain = facts.flag("numerics.slice.width_gain");
     n.elementwise.output = facts.rounding("numerics.elementwise.output");
     n.elementwise.coerce_nan = facts.flag("numerics.elementwise.coerce_nan");

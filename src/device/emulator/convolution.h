@@ -22,6 +22,8 @@ struct ConvForm {
         return kernel_height == 1 && kernel_width == 1 && stride_h == 1 && stride_w == 1 &&
                pad_top == 0 && pad_left == 0 && out_height == height && out_width == width;
     }
+    /// What chips with `single_channel_bypass` do elementwise.
+    bool is_single_channel() const { return is_pointwise() && channels == 1; }
     /// 3 x 3, stride 1: what chips with `winograd_width` transform. Groups and dilation are assumed
     /// to be direct; nobody has measured them.
     bool is_winograd() const {
@@ -32,6 +34,10 @@ struct ConvForm {
 
 /// Products on the engine's multiply-accumulate path, by the run's numerics.
 void multiply(const std::vector<kernels::MatmulJob>& jobs, Run& run);
+
+/// Adds a 1 x 1 convolution of one input channel as elementwise products.
+void add_bypass(Plan& plan, const ConvForm& form, int x, int weight, int result,
+                const std::vector<float>& bias);
 
 /// Adds the steps of a convolution by F(2,3) along the width (reference/chip/winograd.h).
 void add_winograd(Plan& plan, const ConvForm& form, int x, int weight, int result,

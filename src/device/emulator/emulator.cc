@@ -66,6 +66,7 @@ Numerics fast_numerics() {
     Numerics numerics;
     numerics.multiply_accumulate.fixed_point = false;
     numerics.multiply_accumulate.output = Rounding::nearest_even;
+    numerics.convolution.single_channel_bypass = false;
     numerics.elementwise.output = Rounding::nearest_even;
     numerics.elementwise.coerce_nan = false;
     numerics.tables.enabled = false;

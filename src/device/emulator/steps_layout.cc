@@ -4,6 +4,7 @@
 
 #include "device/emulator/plan.h"
 #include "kernels/layout.h"
+#include "reference/chip/slice.h"
 
 namespace pome::device::emulator {
 namespace {
@@ -129,6 +130,33 @@ void add_box(Plan& plan, const Place& from, std::int64_t from_offset,
     plan.add(std::make_unique<CopyStep>(from.slot, to.slot, std::move(box)));
 }
 
+/// A function of each element of a slot, in place.
+class InPlaceStep final : public Step {
+  public:
+    InPlaceStep(std::shared_ptr<const kernels::UnaryTable> table, int slot, std::int64_t elements)
+        : table_(std::move(table)), slot_(slot), elements_(elements) {}
+
+    void run(Run& run) const override {
+        fp16* values = run.slots[static_cast<std::size_t>(slot_)];
+        table_->apply(values, values, elements_);
+    }
+
+  private:
+    std::shared_ptr<const kernels::UnaryTable> table_;
+    int slot_;
+    std::int64_t elements_;
+};
+
+/// What moving a slice that begins at `width_begin` of the last axis does to its elements.
+void add_width_gain(Plan& plan, const Place& slice, std::int64_t width_begin) {
+    if (!plan.numerics().slice.width_gain || width_begin == 0) {
+        return;
+    }
+    plan.touch(slice.slot);
+    plan.add(std::make_unique<InPlaceStep>(plan.table("width_gain", reference::chip::width_gain),
+                                           slice.slot, slice.shape.elements()));
+}
+
 void make_slice_by_size(Plan& plan, const mil::Operation& operation,
                         const mil::Arguments& arguments) {
     const Place x = plan.operand(arguments, "x");
@@ -138,6 +166,7 @@ void make_slice_by_size(Plan& plan, const mil::Operation& operation,
     const std::int64_t offset =
         std::inner_product(begin.begin(), begin.end(), strides.begin(), std::int64_t{0});
     add_box(plan, x, offset, strides, result, 0, result.shape.strides(), result.shape);
+    add_width_gain(plan, result, begin.empty() ? 0 : begin.back());
 }
 
 void make_concat(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {

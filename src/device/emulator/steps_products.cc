@@ -221,6 +221,10 @@ void make_conv(Plan& plan, const mil::Operation& operation, const mil::Arguments
         add_winograd(plan, f, x.slot, weight.slot, plan.result(operation).slot, bias);
         return;
     }
+    if (numerics.convolution.single_channel_bypass && f.is_single_channel()) {
+        add_bypass(plan, f, x.slot, weight.slot, plan.result(operation).slot, bias);
+        return;
+    }
     int columns = x.slot;
     if (!f.is_pointwise()) {
         columns = plan.scratch(f.batch * f.groups * taps * positions);

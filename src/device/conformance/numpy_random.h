@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace pome::test {
+namespace pome::device::conformance {
 
 /// NumPy's `default_rng(seed)`: SeedSequence, PCG64 (XSL-RR) and the 256-strip ziggurat of
 /// `standard_normal`, draw for draw; normals may differ in the last units of double, because NumPy
@@ -135,4 +135,4 @@ class NumpyRandom {
     Wide state_ = 0, increment_ = 0;
 };
 
-}  // namespace pome::test
+}  // namespace pome::device::conformance

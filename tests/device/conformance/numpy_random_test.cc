@@ -1,4 +1,4 @@
-#include "support/numpy_random.h"
+#include "device/conformance/numpy_random.h"
 
 #include <gtest/gtest.h>
 
@@ -9,11 +9,11 @@ namespace {
 
 // Values of NumPy 1.24.2's default_rng.
 TEST(NumpyRandom, DrawsAsNumpyDoes) {
-    test::NumpyRandom bits(12345);
+    device::conformance::NumpyRandom bits(12345);
     EXPECT_EQ(bits.bits(), 0x3A32B18DB2FFC19DU);
     EXPECT_EQ(bits.bits(), 0x51171315C9E4C4DEU);
     EXPECT_EQ(bits.bits(), 0xCC2024823444EFD9U);
-    test::NumpyRandom normal(0);
+    device::conformance::NumpyRandom normal(0);
     for (const double expected :
          {0.1257302210933933, -0.1321048632913019, 0.6404226504432821, 0.10490011715303971}) {
         EXPECT_NEAR(normal.normal(), expected, 1e-14);
@@ -21,7 +21,7 @@ TEST(NumpyRandom, DrawsAsNumpyDoes) {
 }
 
 TEST(NumpyRandom, KeepsStepThroughTailsAndRejections) {
-    test::NumpyRandom random(7);
+    device::conformance::NumpyRandom random(7);
     double last = 0.0, largest = 0.0;
     for (int i = 0; i < 1000000; ++i) {
         last = random.normal();
