@@ -4,16 +4,14 @@
 #include <memory>
 #include <vector>
 
-#include "base/thread_pool.h"
-#include "mil/autodiff/autodiff.h"
-#include "train/pipeline.h"
+#include "train/product_scaling.h"
+#include "train/stage_pipeline.h"
 
 namespace pome::train {
 
 /// Weights as inputs: each kind of stage is compiled once and shared by all layers; every layer has
-/// its own surfaces for weights and saved activations, staged once an update. The host computes
-/// weight gradients from the fp16 values that the engine computed with.
-class DynamicPipeline final : public Pipeline {
+/// its own surfaces for weights, staged once an update.
+class DynamicPipeline final : public StagePipeline {
   public:
     struct Options {
         bool training = false;        ///< false compiles the forward stages only
@@ -26,39 +24,37 @@ class DynamicPipeline final : public Pipeline {
     ~DynamicPipeline() override;
 
     void stage_weights(const ParameterSet& weights) override;
-    void forward(std::size_t block, const float* x, float* y) override;
-    void backward(std::size_t block, const float* dy, float* dx, ParameterSet& gradients) override;
-    bool take_overflow() override;
     void set_measuring(bool measuring) override { measuring_ = measuring; }
     std::vector<int> product_exponents() const override;
     void restore_product_exponents(const std::vector<int>& exponents) override;
 
   private:
-    struct Program;  // a stage, compiled
-    struct Layer;    // a block's surfaces
-    struct Pass;     // one of its two directions
+    /// A stage in one direction, compiled, and what chooses the scales of its products.
+    struct Program {
+        std::unique_ptr<device::Executable> executable;
+        std::unique_ptr<ProductScaling> scaling;
+    };
+    /// One block in one direction.
+    struct Pass {
+        Program* program = nullptr;
+        device::Surface scales;      // "product_scales", where products are scaled
+        std::vector<int> exponents;  // what it holds
+    };
+    struct Block {
+        std::vector<device::Surface> weights;  // in the order of Stage::weights
+        std::map<Direction, Pass> passes;
+    };
 
-    Program& program(model::StageKind kind);
-    void bind_forward(Layer& layer);
-    void bind_backward(Layer& layer);
-    void add_scales(Pass& pass, const device::Executable& executable);
-    void evaluate(Pass& pass);
-    void add_weight_gradients(std::size_t block, ParameterSet& gradients);
+    void evaluate(std::size_t block, Direction direction) override;
+    std::int64_t saturated() const override;
+    Program& program(const Kind& kind, Direction direction);
+    void bind(std::size_t block, Direction direction);
 
-    const model::Architecture& architecture_;
     device::Device& device_;
-    ThreadPool& pool_;
-    model::Form form_;
     Options options_;
     bool measuring_ = false;
-    bool overflow_ = false;
-    std::int64_t saturated_seen_ = 0;
-    std::map<model::StageKind, std::unique_ptr<Program>> programs_;
-    std::vector<std::unique_ptr<Layer>> layers_;
-    std::map<std::string, std::vector<float>, std::less<>>
-        operands_;  // of weight gradients, by stage and value
-    // One use at a time: shared by all layers.
-    std::map<std::string, device::Surface, std::less<>> shared_;
+    std::map<std::pair<const Kind*, Direction>, Program> programs_;
+    std::vector<Block> blocks_;
 };
 
 }  // namespace pome::train

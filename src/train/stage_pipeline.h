@@ -1,0 +1,91 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "mil/autodiff/autodiff.h"
+#include "train/pipeline.h"
+
+namespace pome::train {
+
+/// What pipelines of stages have in common, whichever way the weights reach the engine: a stage
+/// differentiated once a kind, surfaces of every block, and weight gradients on the host as fp32
+/// products of the fp16 values that the engine computed with.
+class StagePipeline : public Pipeline {
+  public:
+    ~StagePipeline() override;
+
+    void forward(std::size_t block, const float* x, float* y) override;
+    void backward(std::size_t block, const float* dy, float* dx, ParameterSet& gradients) override;
+    bool take_overflow() override;
+
+  protected:
+    enum class Direction : std::uint8_t { forward, backward };
+
+    /// A stage and, for training, its two halves.
+    struct Kind {
+        model::Stage stage;
+        mil::autodiff::Differentiated parts;  ///< training only
+        const mil::Function& function(Direction direction, bool training) const {
+            return !training                         ? stage.function
+                   : direction == Direction::forward ? parts.forward
+                                                     : parts.backward;
+        }
+    };
+    /// One block: what its two evaluations are bound to. Inputs that are weights, and others that a
+    /// pipeline adds, are bound by the pipeline.
+    struct Layer {
+        const Kind* kind = nullptr;
+        std::map<std::string, device::Surface, std::less<>> values;  ///< "x" and saved activations
+        device::Bindings forward, backward;
+    };
+
+    /// Architecture and pool must outlive this. `training` false keeps no activations and has no
+    /// backward().
+    StagePipeline(const model::Architecture& architecture, ThreadPool& pool,
+                  const model::Form& form, bool training);
+
+    /// One evaluation of a block's stage with bindings(); adds to times().device.
+    virtual void evaluate(std::size_t block, Direction direction) = 0;
+    /// Results that left the engine's range in all evaluations so far.
+    virtual std::int64_t saturated() const = 0;
+
+    const model::Architecture& architecture() const { return architecture_; }
+    const model::Form& form() const { return form_; }
+    bool is_training() const { return training_; }
+    ThreadPool& pool() { return pool_; }
+    std::size_t blocks() const { return layers_.size(); }
+    const Layer& layer(std::size_t block) const { return *layers_[block]; }
+    device::Bindings& bindings(std::size_t block, Direction direction) {
+        Layer& layer = *layers_[block];
+        return direction == Direction::forward ? layer.forward : layer.backward;
+    }
+    /// The parameter of the model that is weight `index` of the block's stage.
+    const std::string& parameter(std::size_t block, std::size_t index) const {
+        return architecture_.blocks[block].weights[index];
+    }
+
+  private:
+    const Kind& kind(model::StageKind which);
+    void bind_forward(Layer& layer);
+    void bind_backward(Layer& layer);
+    void add_weight_gradients(std::size_t block, ParameterSet& gradients);
+
+    const model::Architecture& architecture_;
+    ThreadPool& pool_;
+    model::Form form_;
+    bool training_;
+    bool overflow_ = false;
+    std::int64_t saturated_seen_ = 0;
+    std::map<model::StageKind, std::unique_ptr<Kind>> kinds_;
+    std::vector<std::unique_ptr<Layer>> layers_;
+    std::map<std::string, std::vector<float>, std::less<>>
+        operands_;  // of weight gradients, by stage and value
+    // One use at a time: shared by all layers.
+    std::map<std::string, device::Surface, std::less<>> shared_;
+};
+
+}  // namespace pome::train
