@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/process.h"
 #include "formats/tokenizer.h"
 #include "train/generate.h"
 #include "train/tiny_regression.h"
@@ -40,15 +41,17 @@ void print_report(const train::Report& line, bool json) {
                               {"device_ms", line.device_ms},
                               {"host_ms", line.host_ms},
                               {"io_ms", line.io_ms},
+                              {"wait_ms", line.wait_ms},
                               {"tokens_per_second", line.tokens_per_second}};
         fmt::print("{}\n", record.dump());
     } else {
         fmt::print(
             "step {:6}  train {:.4f}  val {:.4f}  lr {:.2e}  grad {:.3f}  {:.1f} ms/step (device "
-            "{:.1f}, host {:.1f}, io {:.1f})  "
+            "{:.1f}, host {:.1f}, io {:.1f}{})  "
             "{:.0f} tokens/s  scale {:.0f}{}\n",
             line.step, line.train_loss, line.validation_loss, line.learning_rate,
             line.gradient_norm, line.milliseconds, line.device_ms, line.host_ms, line.io_ms,
+            line.wait_ms >= 0.05 ? fmt::format(", compile {:.1f}", line.wait_ms) : "",
             line.tokens_per_second, line.loss_scale,
             line.skipped > 0 ? fmt::format("  skipped {}", line.skipped) : "");
     }
@@ -132,13 +135,19 @@ int train(const TrainOptions& options) {
                                       std::filesystem::current_path());
     ThreadPool pool(config.engine.threads);
     const auto device = open_device(config.engine.device, config.engine.numerics, pool);
-    const auto trainer = resumes ? train::Trainer::resume(options.resume, *device, pool)
-                                 : train::Trainer::create(config, options.run, *device, pool);
+    auto trainer = resumes ? train::Trainer::resume(options.resume, *device, pool)
+                           : train::Trainer::create(config, options.run, *device, pool);
     if (!options.json) {
-        fmt::print("{} parameters on {} ({}), {} training tokens, {} threads{}\n",
-                   trainer->architecture().parameter_count(), device->name(),
-                   config.engine.numerics, trainer->training_tokens(), pool.threads(),
+        const auto& model = config.model;
+        fmt::print("dim={} hidden={} heads={} seq={} vocab={} layers={}\n", model.width,
+                   model.hidden, model.heads, config.run.sequence, model.vocabulary, model.layers);
+        fmt::print("{:.2f} M parameters on {} ({}), {} training tokens, {} threads{}\n",
+                   static_cast<double>(trainer->architecture().parameter_count()) / 1e6,
+                   device->name(), config.engine.numerics, trainer->training_tokens(),
+                   pool.threads(),
                    resumes ? fmt::format(", resumed at step {}", trainer->step()) : "");
+        fmt::print("{} pipeline: {}; {} sequences an update\n", trainer->choice().pipeline,
+                   trainer->choice().reason, trainer->config().run.batch);
         if (!resumes) {
             fmt::print("val {:.4f} before the first step\n", trainer->validate().loss);
         }
@@ -148,6 +157,17 @@ int train(const TrainOptions& options) {
     std::signal(SIGTERM, request_stop);
     const auto outcome = trainer->run(
         [&](const train::Report& line) { print_report(line, options.json); }, stop_requested);
+    if (outcome == train::Outcome::restart) {
+        const std::string run = resumes ? options.resume : options.run;
+        fmt::print(stderr, "[restart at step {} after {} compiles]\n", trainer->step(),
+                   trainer->compiles());
+        trainer.reset();  // closes its files
+        std::vector<std::string> arguments{"train", "--resume", run};
+        if (options.json) {
+            arguments.emplace_back("--json");
+        }
+        start_again(arguments);
+    }
     if (outcome == train::Outcome::interrupted) {
         fmt::print(stderr, "stopped at step {} and saved; continue with: pome train --resume {}\n",
                    trainer->step(), resumes ? options.resume : options.run);

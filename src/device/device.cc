@@ -1,6 +1,7 @@
 #include "device/device.h"
 
 #include "device/lint.h"
+#include "mil/builder.h"
 #include "mil/verifier.h"
 
 namespace pome::device {
@@ -54,8 +55,16 @@ std::unique_ptr<Executable> Device::compile(const mil::Package& package,
              findings.front().text(),
              findings.size() > 1 ? fmt::format(" (and {} more)", findings.size() - 1) : "");
     }
+    const std::lock_guard lock(compile_mutex_);
     ++compiles_;
     return build(package, function);
+}
+
+mil::Program program_for(mil::Function function, const Profile& profile) {
+    const bool terse = profile.capabilities.terse_dialect;
+    function.opset = terse ? "ios18" : "ios16";
+    return mil::make_program(std::move(function),
+                             terse ? mil::Dialect::terse : mil::Dialect::canonical);
 }
 
 std::vector<mil::NamedType> output_types(const mil::Function& function) {

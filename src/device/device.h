@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,18 +70,26 @@ class Device {
 
     /// Compiles one function. Throws Error{malformed_program} for programs that do not verify and
     /// Error{compile_failed} naming the operation and the reason for those that the device refuses.
+    /// May be called by several threads, and while programs are evaluated; compiles run one at a
+    /// time.
     std::unique_ptr<Executable> compile(const mil::Package& package,
                                         std::string_view function = "main");
 
-    std::int64_t compiles() const { return compiles_; }
+    /// Programs compiled so far. May be asked while another thread compiles.
+    std::int64_t compiles() const { return compiles_.load(); }
 
   protected:
     virtual std::unique_ptr<Executable> build(const mil::Package& package,
                                               std::string_view function) = 0;
 
   private:
-    std::int64_t compiles_ = 0;
+    std::mutex compile_mutex_;
+    std::atomic<std::int64_t> compiles_{0};
 };
+
+/// A program around a function in the dialect that the profile's compiler reads: terse 1.3, or
+/// canonical 1.0 of opset ios16.
+mil::Program program_for(mil::Function function, const Profile& profile);
 
 /// The parameters and typed outputs of a function.
 std::vector<mil::NamedType> output_types(const mil::Function& function);

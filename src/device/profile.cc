@@ -137,6 +137,7 @@ Capabilities read_capabilities(Facts& facts) {
     c.conv_bias = can("conv_bias");
     c.gelu = can("gelu");
     c.reduce_mean = can("reduce_mean");
+    c.runtime_weights = can("runtime_weights");
     return c;
 }
 

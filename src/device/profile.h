@@ -61,6 +61,7 @@ struct Capabilities {
     bool conv_bias = true;       ///< conv's bias argument
     bool gelu = true;
     bool reduce_mean = true;
+    bool runtime_weights = true;  ///< programs whose weights are inputs give right answers
     friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 

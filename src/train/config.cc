@@ -85,6 +85,8 @@ void read_engine(ConfigReader& r, EngineConfig& e) {
     r.read("engine.device", e.device);
     r.read("engine.numerics", e.numerics);
     r.read("engine.threads", e.threads);
+    r.read("engine.pipeline", e.pipeline);
+    r.read("engine.compile_limit", e.compile_limit);
     r.read("engine.loss_scale", e.loss_scale.initial);
     r.read("engine.loss_scale_maximum", e.loss_scale.maximum);
     r.read("engine.loss_scale_patience", e.loss_scale.patience);
@@ -116,7 +118,7 @@ void Config::check() const {
     in_range("train.steps", static_cast<double>(run.steps), 1, many);
     in_range("train.sequence", static_cast<double>(run.sequence), 2,
              static_cast<double>(model.sequence));
-    in_range("train.batch", static_cast<double>(run.batch), 1, 1e6);
+    in_range("train.batch", static_cast<double>(run.batch), 0, 1e6);
     in_range("train.time_limit_minutes", run.time_limit_minutes, 0, 1e6);
     in_range("train.report_every", static_cast<double>(run.report_every), 1, many);
     in_range("train.validate_every", static_cast<double>(run.validate_every), 1, many);
@@ -143,6 +145,11 @@ void Config::check() const {
              "engine.loss_scale {} and engine.loss_scale_maximum {} must be powers of two, the "
              "first not above the second",
              engine.loss_scale.initial, engine.loss_scale.maximum);
+    }
+    in_range("engine.compile_limit", static_cast<double>(engine.compile_limit), 0, 1e6);
+    if (engine.pipeline != "auto" && engine.pipeline != "dynamic" && engine.pipeline != "static") {
+        fail(Code::invalid_argument, here, "engine.pipeline is '{}', not auto, dynamic or static",
+             engine.pipeline);
     }
     if (engine.numerics != "exact" && engine.numerics != "fast") {
         fail(Code::invalid_argument, here, "engine.numerics is '{}', not exact or fast",
@@ -193,6 +200,8 @@ std::string Config::text() const {
     text += section("engine", toml::table{{"device", engine.device},
                                           {"numerics", engine.numerics},
                                           {"threads", engine.threads},
+                                          {"pipeline", engine.pipeline},
+                                          {"compile_limit", engine.compile_limit},
                                           {"loss_scale", engine.loss_scale.initial},
                                           {"loss_scale_maximum", engine.loss_scale.maximum},
                                           {"loss_scale_patience", engine.loss_scale.patience},

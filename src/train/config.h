@@ -29,7 +29,9 @@ struct OptimizerConfig {
 struct RunConfig {
     std::int64_t steps = 1000;
     std::int64_t sequence = 0;  ///< positions of a training sequence; 0: the model's
-    std::int64_t batch = 1;     ///< sequences per update, one after another (gradient accumulation)
+    /// Sequences per update, one after another (gradient accumulation); 0: 10 where weights are
+    /// compiled into programs, else 1.
+    std::int64_t batch = 0;
     std::uint64_t seed = 1;
     double time_limit_minutes = 0.0;  ///< stop (and save) after that long; 0: no limit
     std::int64_t report_every = 10;
@@ -51,6 +53,9 @@ struct EngineConfig {
     std::string device = "emulator:m4";
     std::string numerics = "exact";  ///< exact | fast (emulator)
     int threads = 0;                 ///< 0: all processors
+    std::string pipeline = "auto";   ///< auto | dynamic | static: how weights reach the engine
+    /// Programs that one process compiles before it saves and starts itself anew; 0: no limit.
+    std::int64_t compile_limit = 100;
     LossScaleConfig loss_scale;
     model::Sigmoid sigmoid = model::Sigmoid::native;
     bool scale_query = true;

@@ -64,7 +64,8 @@ DynamicPipeline::Program& DynamicPipeline::program(const Kind& kind, Direction d
         program.scaling = std::make_unique<ProductScaling>(device_, function, kind.stage.files);
     }
     program.executable = device_.compile(
-        {mil::make_program(scaled ? mil::passes::scale_products(function) : function),
+        {device::program_for(scaled ? mil::passes::scale_products(function) : function,
+                             device_.profile()),
          kind.stage.files});
     return program;
 }

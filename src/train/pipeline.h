@@ -14,6 +14,7 @@ struct Times {
     double device = 0.0;  ///< inside the device's evaluate()
     double io = 0.0;      ///< to and from surfaces: conversion, staging of weights
     double host = 0.0;    ///< everything that the host computes
+    double wait = 0.0;    ///< for programs that are still being compiled
 };
 
 /// Adds the time from its construction to its destruction.
@@ -41,6 +42,9 @@ class Pipeline {
 
     /// Takes over new weights; needed before the first evaluation and after every update.
     virtual void stage_weights(const ParameterSet& weights) = 0;
+
+    /// Programs that the device compiles anew for the weights of an update, at most; 0: none.
+    virtual std::int64_t compiles_for_update() const { return 0; }
 
     /// y [C][S] = the stage of `block` applied to the normalised x [C][S].
     virtual void forward(std::size_t block, const float* x, float* y) = 0;

@@ -67,7 +67,8 @@ ProductScaling::ProductScaling(device::Device& device, const mil::Function& func
                                const mil::WeightFiles& files)
     : device_(device),
       package_{
-          mil::make_program(mil::passes::scale_products(mil::passes::expose_operands(function))),
+          device::program_for(mil::passes::scale_products(mil::passes::expose_operands(function)),
+                              device.profile()),
           files},
       products_(mil::passes::products_of(function)) {}
 

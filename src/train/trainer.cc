@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "formats/checkpoint.h"
 #include "kernels/adamw.h"
-#include "train/dynamic_pipeline.h"
 #include "train/model_file.h"
 
 namespace pome::train {
@@ -60,7 +59,9 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
                  ThreadPool& pool)
     : config_(config),
       directory_(std::move(directory)),
+      device_(device),
       pool_(pool),
+      choice_(resolve(config_, device)),
       architecture_(model::architecture(config.model)),
       weights_(architecture_),
       gradients_(architecture_),
@@ -73,10 +74,9 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
       sampler_(data_, config.run.seed + 1),
       loss_scale_(config.engine.loss_scale),
       best_validation_(std::numeric_limits<double>::infinity()),
-      last_validation_(nothing) {
-    pipeline_ = std::make_unique<DynamicPipeline>(
-        architecture_, device, pool, stage_form(config.engine, config.run.sequence),
-        DynamicPipeline::Options{.training = true, .scale_products = config.engine.product_scale});
+      last_validation_(nothing),
+      gradient_norm_(nothing) {
+    pipeline_ = make_pipeline(config_, architecture_, device, pool, directory_ / "failed_program");
     language_model_ =
         std::make_unique<LanguageModel>(architecture_, *pipeline_, pool, config.run.sequence);
     if (device.profile().compute == DType::fp32) {  // nothing overflows or vanishes there
@@ -106,12 +106,14 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
     Random random(config.run.seed);
     trainer->weights_.initialize(random);
-    trainer->pipeline_->stage_weights(trainer->weights_);
-    Config kept = config;
+    Config kept = trainer->config_;
     kept.data.directory = std::filesystem::absolute(config.data.directory).string();
     write_file_atomic(directory / "config.toml", kept.text());
     const nlohmann::json environment{
-        {"pome", "0.1.0"}, {"device", device.name()}, {"threads", pool.threads()}};
+        {"pome", "0.1.0"},
+        {"device", device.name()},
+        {"threads", pool.threads()},
+        {"pipeline", {{"name", trainer->choice_.pipeline}, {"reason", trainer->choice_.reason}}}};
     write_file_atomic(directory / "environment.json", environment.dump(1) + "\n");
     trainer->metrics_.emplace(directory / metrics_name);
     return trainer;
@@ -130,8 +132,8 @@ std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
     } else {
         trainer->load(checkpoints.front());
     }
-    trainer->metrics_.emplace(directory / metrics_name, trainer->step_ + 1);
-    trainer->pipeline_->stage_weights(trainer->weights_);
+    trainer->metrics_.emplace(directory / metrics_name,
+                              trainer->step_ + (trainer->step_open_ ? 0 : 1));
     return trainer;
 }
 
@@ -183,83 +185,132 @@ Trainer::Update Trainer::update() {
         kernels::adamw(rule, gradients_.values(i), weights_.values(i), m_.values(i), v_.values(i),
                        pool_);
     }
-    pipeline_->stage_weights(weights_);
+    staged_ = false;
     loss_scale_.succeeded();
     return result;
 }
 
+Phase Trainer::stage_weights() {
+    if (staged_) {
+        return Phase::running;
+    }
+    const std::int64_t needed = pipeline_->compiles_for_update();
+    const Phase phase =
+        next_phase(Phase::running, {device_.compiles(), config_.engine.compile_limit}, needed);
+    if (phase == Phase::impossible) {
+        fail(Code::compile_failed, here,
+             "the {} pipeline compiles {} programs an update, engine.compile_limit is {}: no "
+             "process could make one; use engine.pipeline = \"dynamic\", or raise the limit if "
+             "this system allows more",
+             choice_.pipeline, needed, config_.engine.compile_limit);
+    }
+    if (phase == Phase::running) {
+        pipeline_->stage_weights(weights_);
+        staged_ = true;
+    }
+    return phase;
+}
+
 Evaluation Trainer::validate() {
+    if (stage_weights() != Phase::running) {
+        fail(Code::compile_failed, here,
+             "the compile budget of {} programs is used up; resume in a new process",
+             config_.engine.compile_limit);
+    }
     const Evaluation result =
         evaluate(*language_model_, weights_, validation_, config_.run.validation_windows);
     pipeline_->take_overflow();
     return result;
 }
 
+void Trainer::finish_step(const std::function<void(const Report&)>& report) {
+    const Times spent = pipeline_->times();
+    const bool last = step_ == config_.run.steps;
+    if (step_ % config_.run.validate_every == 0 || last) {
+        last_validation_ = validate().loss;
+        pipeline_->times() = spent;  // the parts of an update, not of validation
+        if (last_validation_ < best_validation_) {
+            best_validation_ = last_validation_;
+            save("best");
+        }
+    }
+    if (step_ % config_.run.report_every == 0 || last) {
+        // A restart keeps the losses since the last report, not their times.
+        const auto n = static_cast<double>(std::max<std::int64_t>(1, timed_));
+        Report line;
+        line.step = step_;
+        line.train_loss = loss_sum_ / static_cast<double>(counted_);
+        line.validation_loss = last_validation_;
+        line.learning_rate = learning_rate(config_.optimizer, step_ - 1, config_.run.steps);
+        line.gradient_norm = gradient_norm_;
+        line.loss_scale = loss_scale_.scale();
+        line.skipped = loss_scale_.skipped();
+        line.milliseconds = busy_ms_ / n;
+        line.device_ms = spent.device / n;
+        line.io_ms = spent.io / n;
+        line.wait_ms = spent.wait / n;
+        line.host_ms = line.milliseconds - line.device_ms - line.io_ms - line.wait_ms;
+        line.tokens_per_second =
+            n * static_cast<double>(config_.run.batch * config_.run.sequence) / (busy_ms_ / 1000.0);
+        log(line);
+        report(line);
+        pipeline_->times() = {};
+        loss_sum_ = busy_ms_ = 0.0;
+        counted_ = timed_ = 0;
+    }
+    step_open_ = false;
+}
+
 Outcome Trainer::run(const std::function<void(const Report&)>& report,
                      const std::atomic<bool>& stop) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
-    double loss_sum = 0.0, busy = 0.0;
-    std::int64_t counted = 0;
-    Outcome outcome = Outcome::finished;
-    if (step_ == 0) {
+    if (step_ == 0 && !step_open_) {
         best_validation_ = last_validation_ = validate().loss;
     }
     pipeline_->times() = {};
-    while (step_ < config_.run.steps) {
-        const auto before = Clock::now();
-        const Update made = update();
-        busy += std::chrono::duration<double, std::milli>(Clock::now() - before).count();
-        loss_sum += made.loss;
-        ++counted;
-        const Times spent = pipeline_->times();
-        const bool last = step_ == config_.run.steps;
-        if (step_ % config_.run.validate_every == 0 || last) {
-            last_validation_ = validate().loss;
-            pipeline_->times() = spent;  // the parts of an update, not of validation
-            if (last_validation_ < best_validation_) {
-                best_validation_ = last_validation_;
-                save("best");
+    for (;;) {
+        // Weights reach the engine before they are used, not after the update: when the compile
+        // budget is short, what the update left to do is left to the next process.
+        if (step_open_ || step_ < config_.run.steps) {
+            const auto before = Clock::now();
+            if (stage_weights() != Phase::running) {
+                save_newest();
+                return stop ? Outcome::interrupted : Outcome::restart;
+            }
+            busy_ms_ += std::chrono::duration<double, std::milli>(Clock::now() - before).count();
+        }
+        if (step_open_) {
+            finish_step(report);
+            const bool last = step_ == config_.run.steps;
+            const std::chrono::duration<double> passed = Clock::now() - start;
+            Outcome outcome = Outcome::finished;
+            if (stop) {
+                outcome = Outcome::interrupted;
+            }
+            if (config_.run.time_limit_minutes > 0.0 &&
+                passed.count() > config_.run.time_limit_minutes * 60.0 && !last) {
+                outcome = Outcome::time_limit;
+            }
+            if (step_ % config_.run.save_every == 0 || last || outcome != Outcome::finished) {
+                save_newest();
+            }
+            if (outcome != Outcome::finished) {
+                return outcome;
             }
         }
-        if (step_ % config_.run.report_every == 0 || last) {
-            const auto n = static_cast<double>(counted);
-            Report line;
-            line.step = step_;
-            line.train_loss = loss_sum / n;
-            line.validation_loss = last_validation_;
-            line.learning_rate = learning_rate(config_.optimizer, step_ - 1, config_.run.steps);
-            line.gradient_norm = made.gradient_norm;
-            line.loss_scale = loss_scale_.scale();
-            line.skipped = loss_scale_.skipped();
-            line.milliseconds = busy / n;
-            line.device_ms = spent.device / n;
-            line.io_ms = spent.io / n;
-            line.host_ms = line.milliseconds - line.device_ms - line.io_ms;
-            line.tokens_per_second =
-                n * static_cast<double>(config_.run.batch * config_.run.sequence) / (busy / 1000.0);
-            log(line);
-            report(line);
-            pipeline_->times() = {};
-            loss_sum = busy = 0.0;
-            counted = 0;
+        if (step_ >= config_.run.steps) {
+            return Outcome::finished;
         }
-        const std::chrono::duration<double> passed = Clock::now() - start;
-        if (stop) {
-            outcome = Outcome::interrupted;
-        }
-        if (config_.run.time_limit_minutes > 0.0 &&
-            passed.count() > config_.run.time_limit_minutes * 60.0 && !last) {
-            outcome = Outcome::time_limit;
-        }
-        if (step_ % config_.run.save_every == 0 || last || outcome != Outcome::finished) {
-            save_newest();
-        }
-        if (outcome != Outcome::finished) {
-            break;
-        }
+        const auto before = Clock::now();
+        const Update made = update();
+        busy_ms_ += std::chrono::duration<double, std::milli>(Clock::now() - before).count();
+        loss_sum_ += made.loss;
+        ++counted_;
+        ++timed_;
+        gradient_norm_ = made.gradient_norm;
+        step_open_ = true;
     }
-    return outcome;
 }
 
 void Trainer::log(const Report& line) {
@@ -274,6 +325,7 @@ void Trainer::log(const Report& line) {
                                 {"device_ms", line.device_ms},
                                 {"host_ms", line.host_ms},
                                 {"io_ms", line.io_ms},
+                                {"wait_ms", line.wait_ms},
                                 {"tokens_per_second", line.tokens_per_second}};
     metrics_->append(record);
 }
@@ -294,11 +346,16 @@ void Trainer::save(const std::string& name) {
     moments.insert(moments.end(), second.begin(), second.end());
     const WindowSampler::State& cursor = sampler_.state();
     const nlohmann::json state{
-        {"version", 1},
+        {"version", 2},
         {"step", step_},
         {"updates", updates_},
         {"best_validation_loss", number(best_validation_)},
         {"validation_loss", number(last_validation_)},
+        {"open_step",
+         {{"open", step_open_},
+          {"loss_sum", loss_sum_},
+          {"counted", counted_},
+          {"gradient_norm", number(gradient_norm_)}}},
         {"loss_scale",
          {{"scale", loss_scale_.scale()},
           {"skipped", loss_scale_.skipped()},
@@ -332,6 +389,13 @@ void Trainer::load(const std::filesystem::path& path) {
         best_validation_ =
             real(state.at("best_validation_loss"), std::numeric_limits<double>::infinity());
         last_validation_ = real(state.at("validation_loss"), nothing);
+        if (state.at("version").get<int>() >= 2) {  // older ones were saved between steps only
+            const auto& open = state.at("open_step");
+            step_open_ = open.at("open").get<bool>();
+            loss_sum_ = open.at("loss_sum").get<double>();
+            counted_ = open.at("counted").get<std::int64_t>();
+            gradient_norm_ = real(open.at("gradient_norm"), nothing);
+        }
         const auto& scale = state.at("loss_scale");
         loss_scale_.restore(scale.at("scale").get<double>(),
                             scale.at("skipped").get<std::int64_t>(),

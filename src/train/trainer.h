@@ -10,11 +10,13 @@
 
 #include "base/thread_pool.h"
 #include "formats/run_log.h"
+#include "train/compile_budget.h"
 #include "train/config.h"
 #include "train/dataset.h"
 #include "train/evaluate.h"
 #include "train/language_model.h"
 #include "train/schedule.h"
+#include "train/selection.h"
 
 namespace pome::train {
 
@@ -28,12 +30,17 @@ struct Report {
     double loss_scale = 1.0;
     std::int64_t skipped = 0;   ///< updates lost to overflow in the whole run
     double milliseconds = 0.0;  ///< mean per update, and its parts
-    double device_ms = 0.0, host_ms = 0.0, io_ms = 0.0;
+    double device_ms = 0.0, host_ms = 0.0, io_ms = 0.0, wait_ms = 0.0;
     double tokens_per_second = 0.0;
 };
 
 /// How a run ended.
-enum class Outcome : std::uint8_t { finished, time_limit, interrupted };
+enum class Outcome : std::uint8_t {
+    finished,
+    time_limit,
+    interrupted,
+    restart,  ///< the compile budget is used up: resume in a new process
+};
 
 /// Trains a language model: a run directory holds the resolved config, metrics as JSON lines and
 /// checkpoints, and resumes exactly.
@@ -49,15 +56,18 @@ class Trainer {
                                            device::Device& device, ThreadPool& pool);
     ~Trainer();
 
-    /// Trains to the end, the time limit or until `stop` becomes true; saves in each case. Calls
-    /// `report` every report_every updates. Throws Error{diverged} when updates overflow again and
-    /// again.
+    /// Trains to the end, the time limit, until `stop` becomes true or the compile budget is short;
+    /// saves in each case. Calls `report` every report_every updates. Throws Error{diverged} when
+    /// updates overflow again and again, Error{compile_failed} when a program cannot be compiled or
+    /// an update needs more programs than the budget has.
     Outcome run(const std::function<void(const Report&)>& report, const std::atomic<bool>& stop);
 
     const model::Architecture& architecture() const { return architecture_; }
     const ParameterSet& weights() const { return weights_; }
     const Config& config() const { return config_; }
     std::int64_t step() const { return step_; }
+    const Choice& choice() const { return choice_; }  ///< the pipeline and why
+    std::int64_t compiles() const { return device_.compiles(); }
     std::int64_t training_tokens() const { return data_.tokens(); }
     Evaluation validate();
 
@@ -70,6 +80,8 @@ class Trainer {
         double gradient_norm = 0.0;
     };
     Update update();
+    Phase stage_weights();
+    void finish_step(const std::function<void(const Report&)>& report);
     void save(const std::string& name);
     void save_newest();
     void load(const std::filesystem::path& checkpoint);
@@ -78,7 +90,9 @@ class Trainer {
     Config config_;
     std::filesystem::path directory_;
     std::optional<formats::RunLog> metrics_;
+    device::Device& device_;
     ThreadPool& pool_;
+    Choice choice_;
     model::Architecture architecture_;
     ParameterSet weights_, gradients_, m_, v_;
     TokenDataset data_, validation_;
@@ -91,6 +105,14 @@ class Trainer {
     std::int64_t skipped_in_a_row_ = 0;
     double best_validation_;
     double last_validation_;
+    // Since the last report.
+    double loss_sum_ = 0.0;
+    std::int64_t counted_ = 0;
+    double busy_ms_ = 0.0;
+    std::int64_t timed_ = 0;  ///< updates that busy_ms_ is the time of
+    double gradient_norm_;    ///< of the newest update
+    bool staged_ = false;     ///< the pipeline has the current weights
+    bool step_open_ = false;  ///< an update was made that has not been validated and reported yet
 };
 
 /// The config that a run directory keeps.

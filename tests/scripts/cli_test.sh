@@ -32,6 +32,15 @@ TOML
 "$pome" train c.toml --run run >out || fail "train"
 grep -q "^step      8  train " out || fail "no report line"
 grep -q "^sample: " out || fail "no sample"
+grep -q "^dim=32 hidden=64 heads=2 seq=32 vocab=330 layers=1$" out || fail "no line of the shape"
+grep -q "^dynamic pipeline: a probe of weights as inputs gave the right result; 1 sequences an update$" out || fail "no pipeline"
+# Weights compiled into programs, a process for every two updates: the same losses as one process without limit.
+"$pome" train c.toml --run static --set engine.pipeline=static --set engine.compile_limit=13 --set train.sample_tokens=0 >out 2>restarts || fail "train static"
+[ "$(grep -c '^\[restart at step ' restarts)" = 2 ] || fail "restarts: $(cat restarts)"
+grep -q "^step      8  train " out || fail "no report line after restarts"
+"$pome" train c.toml --run unlimited --set engine.pipeline=static --set engine.compile_limit=0 --set train.sample_tokens=0 >/dev/null || fail "train without limit"
+for run in static unlimited; do sed 's/,"[a-z_]*ms[a-z_]*":[^,}]*//g; s/"tokens_per_second":[^,}]*//' $run/metrics.jsonl | grep -o '"train_loss":[^,}]*' >$run.losses; done
+cmp static.losses unlimited.losses || fail "restarts change the losses"
 "$pome" train --resume run >/dev/null || fail "resume of a finished run"
 status=0
 "$pome" train c.toml --run run 2>error || status=$?
