@@ -30,10 +30,10 @@ HWY_INLINE V operand(D d, V v) {
     return coerce ? hn::IfThenElse(hn::IsNaN(v), hn::Inf(d), v) : v;
 }
 
-/// x op y rounded to the nearest fp16 (as floats), ties to even unless `away`; with `coerce` NaN
-/// operands are +inf, indeterminate results and -0 are +0.
-template <Binary op, bool coerce, bool away, class D, class V = hn::Vec<D>>
-HWY_INLINE V combine(D d, V x, V y) {
+/// x op y before its rounding to fp16, of a sum, difference, product or quotient; with `coerce`
+/// NaN operands are +inf and indeterminate results +0.
+template <Binary op, bool coerce, class D, class V = hn::Vec<D>>
+HWY_INLINE V exact(D d, V x, V y) {
     const V zero = hn::Zero(d);
     x = operand<coerce>(d, x);
     y = operand<coerce>(d, y);
@@ -51,19 +51,47 @@ HWY_INLINE V combine(D d, V x, V y) {
         // Adding +0 turns a divisor of -0 into +0: zeros have no sign on the engine.
         result = hn::Div(x, coerce ? hn::Add(y, zero) : y);
     }
-    if constexpr (op == Binary::maximum) {
-        result = hn::IfThenElse(hn::Gt(x, y), x, y);
-    }
-    if constexpr (op == Binary::minimum) {
-        result = hn::IfThenElse(hn::Lt(x, y), x, y);
-    }
-    if constexpr (op != Binary::maximum && op != Binary::minimum) {
-        if constexpr (coerce) {
-            result = hn::IfThenElse(hn::IsNaN(result), zero, result);
-        }
-        result = round_to_half<away, !coerce>(d, result);
+    return coerce ? hn::IfThenElse(hn::IsNaN(result), zero, result) : result;
+}
+
+/// x op y rounded to the nearest fp16 (as floats), ties to even unless `away`; with `coerce` NaN
+/// operands are +inf, indeterminate results and -0 are +0.
+template <Binary op, bool coerce, bool away, class D, class V = hn::Vec<D>>
+HWY_INLINE V combine(D d, V x, V y) {
+    const V zero = hn::Zero(d);
+    V result = zero;
+    if constexpr (op == Binary::maximum || op == Binary::minimum) {
+        x = operand<coerce>(d, x);
+        y = operand<coerce>(d, y);
+        result = hn::IfThenElse(op == Binary::maximum ? hn::Gt(x, y) : hn::Lt(x, y), x, y);
+    } else {
+        result = round_to_half<away, !coerce>(d, exact<op, coerce>(d, x, y));
     }
     return coerce ? hn::Add(result, zero) : result;
+}
+
+/// The bits of combine()'s result, with less work: ties go away from zero when the hardware's
+/// rounding to even is given the next float away from zero. That moves nothing else past a tie: a
+/// float of an exact product or sum that is not a tie is at least two units in its last place from
+/// one (its lowest bit is zero), so is a sum of operands more than 2^12 apart, and a quotient is
+/// 2^-22 away where a unit is 2^-23.
+template <Binary op, bool coerce, bool away, class D, class V = hn::Vec<D>>
+HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> combine_bits(D d, V x, V y) {
+    constexpr bool rounds = op != Binary::maximum && op != Binary::minimum;
+    V result = rounds ? exact<op, coerce>(d, x, y) : combine<op, coerce, away>(d, x, y);
+    if constexpr (rounds && away) {
+        const hn::RebindToUnsigned<D> du;
+        const auto bits = hn::BitCast(du, result);
+        const auto finite =
+            hn::Lt(hn::And(bits, hn::Set(du, 0x7FFFFFFFU)), hn::Set(du, 0x7F800000U));
+        result = hn::BitCast(d, hn::Add(bits, hn::IfThenElseZero(finite, hn::Set(du, 1U))));
+    }
+    const auto halves = narrow_bits(d, result);
+    if constexpr (!coerce) {
+        return halves;
+    }
+    const hn::Rebind<std::uint16_t, D> du16;
+    return hn::IfThenZeroElse(hn::Eq(halves, hn::Set(du16, std::uint16_t{0x8000})), halves);
 }
 
 }  // namespace pome::kernels::HWY_NAMESPACE

@@ -25,7 +25,8 @@ void run(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16*
     const auto step = [&](const fp16* xs, const fp16* ys, fp16* to) {
         const auto a = x_is_scalar ? x_all : load_halves(d, xs);
         const auto b = y_is_scalar ? y_all : load_halves(d, ys);
-        store_halves(d, combine<op, coerce, away>(d, a, b), to);
+        hn::StoreU(combine_bits<op, coerce, away>(d, a, b),
+                   hn::Rebind<std::uint16_t, decltype(d)>(), reinterpret_cast<std::uint16_t*>(to));
     };
     std::int64_t i = 0;
     for (; i + lanes <= count; i += lanes) {

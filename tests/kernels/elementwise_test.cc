@@ -67,6 +67,18 @@ TEST(Binary, EqualsTheScalarModelOnAnyBits) {
         for (std::size_t i = 0; i < 1000; ++i) {
             y[i] = fp16{static_cast<std::uint16_t>(x[i].bits ^ (i % 3 == 0 ? 0x8000 : 1))};
         }
+        // Few significant bits: results of 12 bits, which are ties, are common, and so are their
+        // neighbours.
+        const auto short_value = [&] {
+            const auto bits = static_cast<double>(random.below(1U << (5 + random.below(6))));
+            return to_fp16(std::ldexp(random.below(2) == 0 ? bits : -bits,
+                                      static_cast<int>(random.below(40)) - 24),
+                           Rounding::nearest_even);
+        };
+        for (std::size_t i = 1000; i < 150'000; ++i) {
+            x[i] = short_value();
+            y[i] = short_value();
+        }
         for (const auto rounding : {Rounding::nearest_away, Rounding::nearest_even}) {
             Numerics::Elementwise rules;
             rules.output = rounding;

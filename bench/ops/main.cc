@@ -1,0 +1,218 @@
+// Ops that move memory: what share of the machine's copy bandwidth the emulator reaches, counting
+// the bytes that each must move (operands read once, the result written once), and how much memory
+// a program needs beyond its live tensors.
+//   bench_ops [--json FILE]
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "base/random.h"
+#include "device/emulator/emulator.h"
+#include "device/reference_device.h"
+#include "mil/builder.h"
+
+namespace {
+
+using namespace pome;
+using mil::Builder;
+using mil::Type;
+using mil::Value;
+
+double seconds(const std::function<void()>& body) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(const std::function<void()>& body) {
+    body();
+    std::vector<double> times;
+    for (int i = 0; i < 15; ++i) {
+        times.push_back(seconds(body));
+    }
+    std::nth_element(times.begin(), times.begin() + 7, times.end());
+    return times[7];
+}
+
+/// Bytes read and written a second when `threads` threads copy far more than the caches hold.
+double copy_bandwidth(ThreadPool& pool) {
+    constexpr std::int64_t size = std::int64_t{256} << 20;
+    std::vector<char> from(size, 1), to(size, 2);
+    const double time = median([&] {
+        pool.for_ranges(size, 1 << 20, [&](std::int64_t begin, std::int64_t end, int) {
+            std::memcpy(to.data() + begin, from.data() + begin,
+                        static_cast<std::size_t>(end - begin));
+        });
+    });
+    return 2.0 * size / time;
+}
+
+struct Task {
+    const char* name;
+    Shape x;
+    std::function<Value(Builder&, const Value&)> op;  ///< y from x
+    double other_elements = 0.0;                      ///< of a second operand
+};
+
+Value rmsnorm(Builder& b, const Value& x) {
+    const auto mean =
+        b.scale(b.reduce_sum(b.mul(x, x), {1}, true), 1.0 / static_cast<double>(x.shape()[1]));
+    const auto root = b.pow(b.add(mean, b.number(DType::fp16, 1e-3)), -0.5);
+    return b.mul(x, root);
+}
+
+Value layer_norm(Builder& b, const Value& x) {
+    const double n = static_cast<double>(x.shape()[-1]);
+    const auto centred = b.sub(x, b.scale(b.reduce_sum(x, {-1}, true), 1.0 / n));
+    const auto variance = b.scale(b.reduce_sum(b.mul(centred, centred), {-1}, true), 1.0 / n);
+    return b.mul(centred, b.pow(b.add(variance, b.number(DType::fp16, 1e-3)), -0.5));
+}
+
+std::vector<Task> tasks() {
+    const Shape wide{1, 2048, 1, 8192};  // 32 MB: beyond the caches
+    const Shape rows{1, 64, 512, 512};
+    const auto unary = [](const char* op) {
+        return [op](Builder& b, const Value& x) { return b.unary(op, x); };
+    };
+    return {
+        {"add of two", wide,
+         [](Builder& b, const Value& x) { return b.add(x, b.input("b", x.type)); }, 1.0},
+        {"mul by [1,C,1,1]", wide,
+         [](Builder& b, const Value& x) {
+             return b.mul(x, b.input("b", Type::tensor(DType::fp16, {1, x.shape()[1], 1, 1})));
+         }},
+        {"add of [1,1,1,S]", wide,
+         [](Builder& b, const Value& x) {
+             return b.add(x, b.input("b", Type::tensor(DType::fp16, {1, 1, 1, x.shape()[3]})));
+         }},
+        {"mul by a number", wide, [](Builder& b, const Value& x) { return b.scale(x, 0.7); }},
+        {"maximum with a number", wide,
+         [](Builder& b, const Value& x) {
+             return b.call("maximum", {{"x", x}, {"y", b.number(DType::fp16, 0.1)}});
+         }},
+        {"relu", wide, unary("relu")},
+        {"sigmoid", wide, unary("sigmoid")},
+        {"gelu", wide,
+         [](Builder& b, const Value& x) {
+             return b.call("gelu", {{"x", x}, {"mode", b.text("EXACT")}});
+         }},
+        {"exp", wide, unary("exp")},
+        {"silu as sigmoid and mul", wide,
+         [](Builder& b, const Value& x) { return b.mul(x, b.unary("sigmoid", x)); }},
+        {"scale, mask, sigmoid, mul: a chain of 4", wide,
+         [](Builder& b, const Value& x) {
+             const auto m = b.input("b", Type::tensor(DType::fp16, {1, 1, 1, x.shape()[3]}));
+             const auto y = b.add(b.scale(x, 0.5), m);
+             return b.mul(y, b.unary("sigmoid", y));
+         }},
+        {"softmax over the last axis", rows,
+         [](Builder& b, const Value& x) { return b.softmax(x, -1); }},
+        {"softmax over channels",
+         {1, 4096, 1, 2048},
+         [](Builder& b, const Value& x) { return b.softmax(x, 1); }},
+        {"reduce_sum over channels", wide,
+         [](Builder& b, const Value& x) { return b.reduce_sum(x, {1}, true); }},
+        {"reduce_sum over the last axis", wide,
+         [](Builder& b, const Value& x) { return b.reduce_sum(x, {-1}, true); }},
+        {"RMSNorm over channels", wide, rmsnorm},
+        {"layer norm over the last axis", rows, layer_norm},
+        {"slice, along channels", wide,
+         [](Builder& b, const Value& x) {
+             return b.slice(x, {0, 512, 0, 0}, {1, 1024, 1, x.shape()[3]});
+         }},
+        {"transpose [0,1,3,2]", rows,
+         [](Builder& b, const Value& x) {
+             return b.transpose(x, {0, 1, 3, 2});
+         }},
+    };
+}
+
+mil::Package package_of(const Task& task, const Shape& shape) {
+    Builder b;
+    const auto x = b.input("a", Type::tensor(DType::fp16, shape));
+    b.output(b.rename(task.op(b, x), "y"));
+    return {mil::make_program(b.take()), {}};
+}
+
+struct Bound {
+    std::unique_ptr<device::Executable> executable;
+    std::vector<device::Surface> surfaces;
+    device::Bindings bindings;
+    double bytes = 0.0;
+
+    Bound(device::Device& device, const mil::Package& package) {
+        executable = device.compile(package);
+        surfaces.reserve(executable->inputs().size() + 1);
+        Random random(1);
+        for (const auto& input : executable->inputs()) {
+            auto& surface = surfaces.emplace_back(input.type);
+            for (std::int64_t i = 0; i < surface.elements(); ++i) {
+                surface.halves()[i] = to_fp16(
+                    static_cast<double>(random.below(4097)) / 1024.0 - 2.0, Rounding::nearest_even);
+            }
+            bindings.inputs[input.name] = &surface;
+            bytes += static_cast<double>(surface.elements()) * sizeof(fp16);
+        }
+        auto& y = surfaces.emplace_back(executable->outputs()[0].type);
+        bindings.outputs[executable->outputs()[0].name] = &y;
+        bytes += static_cast<double>(y.elements()) * sizeof(fp16);
+    }
+    void evaluate() { executable->evaluate(bindings); }
+    const device::Surface& y() const { return surfaces.back(); }
+};
+
+/// The same program on small tensors: one thread and two, many steps and few, must agree in every
+/// bit (the equality with the scalar model is the business of the tests).
+bool agrees(const Task& task, device::Device& one, device::Device& two) {
+    Shape small = task.x;
+    for (int axis = 1; axis < small.rank(); ++axis) {
+        if (small[axis] > 1) {
+            small[axis] = std::max<std::int64_t>(small[axis] / 16, 8);
+        }
+    }
+    if (task.name == std::string_view("slice, along channels")) {
+        small = task.x;
+    }
+    Bound a(one, package_of(task, small)), b(two, package_of(task, small));
+    a.evaluate();
+    b.evaluate();
+    return std::memcmp(a.y().halves(), b.y().halves(),
+                       static_cast<std::size_t>(a.y().elements()) * sizeof(fp16)) == 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    ThreadPool one(1), two(2);
+    const auto alone = device::emulator::make_emulator("m4", {}, one);
+    const auto device = device::emulator::make_emulator("m4", {}, two);
+    const double bandwidth = copy_bandwidth(two);
+    fmt::print("copy bandwidth of two threads {:.1f} GB/s (read and written)\n", bandwidth / 1e9);
+    nlohmann::json all{{"task", "ops"}, {"copy_gb_per_s", bandwidth / 1e9}};
+    for (const Task& task : tasks()) {
+        if (!agrees(task, *alone, *device)) {
+            fmt::print("{}: results of one and two threads differ\n", task.name);
+            return 1;
+        }
+        Bound bound(*device, package_of(task, task.x));
+        const double time = median([&] { bound.evaluate(); });
+        const double rate = bound.bytes / time;
+        fmt::print("  {:40} {:8.2f} ms {:7.1f} GB/s {:5.0f} % of copy\n", task.name, time * 1e3,
+                   rate / 1e9, 100.0 * rate / bandwidth);
+        all["ops"].push_back({{"op", task.name},
+                              {"milliseconds", time * 1e3},
+                              {"gb_per_s", rate / 1e9},
+                              {"share_of_copy", rate / bandwidth}});
+    }
+    if (argc == 3 && std::string_view(argv[1]) == "--json") {
+        std::ofstream(argv[2]) << all.dump(2) << "\n";
+    }
+    return 0;
+}
