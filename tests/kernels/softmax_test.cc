@@ -17,9 +17,7 @@ namespace chip = reference::chip;
 
 SoftmaxTables tables_for(const Numerics& numerics) {
     return {UnaryTable([&](fp16 x) { return chip::softmax_exp(x, numerics); }),
-            UnaryTable([&](fp16 x) {
-                return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise);
-            })};
+            UnaryTable([&](fp16 x) { return chip::softmax_reciprocal(x, numerics); })};
 }
 
 std::vector<fp16> rows_of(Random& random, std::size_t count, int kind) {

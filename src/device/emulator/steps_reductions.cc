@@ -184,9 +184,7 @@ std::shared_ptr<const kernels::SoftmaxTables> Plan::softmax_tables() {
         const Numerics& numerics = numerics_;
         tables_.softmax = std::make_shared<kernels::SoftmaxTables>(kernels::SoftmaxTables{
             kernels::UnaryTable([&](fp16 x) { return chip::softmax_exp(x, numerics); }),
-            kernels::UnaryTable([&](fp16 x) {
-                return chip::store(1.0 / static_cast<double>(to_float(x)), numerics.elementwise);
-            })});
+            kernels::UnaryTable([&](fp16 x) { return chip::softmax_reciprocal(x, numerics); })});
     }
     return tables_.softmax;
 }

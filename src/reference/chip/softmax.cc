@@ -48,6 +48,10 @@ fp16 softmax_exp(fp16 difference, const Numerics& numerics) {
     return evaluate(Function::exp, difference, numerics);
 }
 
+fp16 softmax_reciprocal(fp16 sum, const Numerics& numerics) {
+    return evaluate(Function::inverse, sum, numerics);
+}
+
 fp16 softmax_sum(std::span<const fp16> x, const Rules& rules) {
     std::vector<fp16> sums;
     for (std::size_t at = 0; at < x.size(); at += 8) {
@@ -78,8 +82,7 @@ void softmax(std::span<const fp16> x, std::span<fp16> y, const Numerics& numeric
     for (std::size_t i = 0; i < x.size(); ++i) {
         y[i] = softmax_exp(sub(x[i], largest, rules), numerics);
     }
-    const fp16 sum = softmax_sum(y, rules);
-    const fp16 factor = store(1.0 / static_cast<double>(to_float(sum)), rules);
+    const fp16 factor = softmax_reciprocal(softmax_sum(y, rules), numerics);
     for (fp16& value : y) {
         value = mul(value, factor, rules);
     }

@@ -7,8 +7,11 @@
 
 namespace pome::reference::chip {
 
-/// exp as softmax uses it: fp16(2^f by table * 2^k) for x * log2(e) = k + f.
+/// exp as softmax uses it: the op exp.
 fp16 softmax_exp(fp16 difference, const Numerics& numerics);
+
+/// The reciprocal of the sum: the op inverse.
+fp16 softmax_reciprocal(fp16 sum, const Numerics& numerics);
 
 /// The sum inside softmax, every addition rounded to fp16: eight neighbours as (three) + (three) +
 /// (two), four of those one after another, four of those again, and so on; missing ones are zeros.
@@ -18,11 +21,10 @@ fp16 softmax_exp(fp16 difference, const Numerics& numerics);
 fp16 softmax_sum(std::span<const fp16> x, const Numerics::Elementwise& rules);
 
 /// Softmax of one row: the maximum is subtracted (fp16), exp by table (fp16), the sum is taken in
-/// fp16 by softmax_sum, then an fp16 reciprocal and an fp16 product. Not narrow: computed in
-/// double, rounded once. NaN counts as +inf, which takes the whole mass. x is not empty; x and y
+/// fp16 by softmax_sum, then an fp16 reciprocal by table and an fp16 product. Not narrow: computed
+/// in double, rounded once. NaN counts as +inf, which takes the whole mass. x is not empty; x and y
 /// may be the same.
-/// Source: the same program, of whose outputs this yields 37,747 of 49,152. Open: in one row of
-/// seven the engine's reciprocal is one unit from the nearest, and about one exp of a thousand.
+/// Source: the same program, all of whose 49,152 outputs this yields (docs/softmax.md).
 void softmax(std::span<const fp16> x, std::span<fp16> y, const Numerics& numerics);
 
 }  // namespace pome::reference::chip

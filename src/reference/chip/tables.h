@@ -23,9 +23,11 @@ enum class Function : std::uint8_t {
     cos
 };
 
-/// One element of a table-driven function: 33 knots, fp16(f(knot)) ties away, linear between them
-/// with one rounding to fp16 at the end, clamped outside. Published error bounds are met; the bits
-/// of the knots are assumed, not known. With tables disabled: the exact function, rounded once.
+/// One element of a table-driven function. exp, exp2 and inverse: 32 lines over a mantissa's range
+/// by a rule read from a real engine's outputs (docs/softmax.md); exp is exp2 of an fp16 product
+/// with fp16(log2 e). The others: 33 knots, fp16(f(knot)) ties away, linear between them with one
+/// rounding to fp16 at the end, clamped outside; published error bounds are met, the bits of the
+/// knots are assumed. With tables disabled: the exact function, rounded once.
 /// Source: ane-guide ch. 3, 25, 26 and the M4/M6 study, as summed up in the fact sheets
 /// (spec.md 3.6).
 fp16 evaluate(Function function, fp16 x, const Numerics& numerics);

@@ -71,6 +71,22 @@ TEST(Hardware, FeedForwardBackwardEqualsTheEngineInEveryBit) {
     EXPECT_EQ(equal, 49152U);
 }
 
+// The same for causal attention: 12 heads, 64 positions, softmax of every row length up to 64.
+TEST(Hardware, AttentionEqualsTheEngineInEveryBit) {
+    POME_REQUIRE_TEST_DATA(folder, "hardware/attention_s64");
+    mil::Package package;
+    package.program = mil::read(read_text(folder / "full_fused.mil"));
+    for (const std::string name : {"wq.bin", "wk.bin", "wv.bin", "wo.bin", "mask.bin"}) {
+        package.weights.add("@model_path/weights/" + name,
+                            read_file(folder / ("full_fused_" + name)));
+    }
+    ThreadPool pool;
+    const auto device = make_emulator("m4", {}, pool);
+    const auto y = run(*device, package, floats(folder / "full_fused_input_seq64_f32le.bin"));
+    EXPECT_EQ(y, floats(folder / "full_fused_out_seq64_f32le.bin"));
+    EXPECT_EQ(y.size(), 49152U);
+}
+
 TEST(Emulator, AgreesWithTheReferenceDeviceOnMixedPrograms) {
     ThreadPool pool;
     for (const Mode mode : {Mode::exact, Mode::fast}) {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -114,15 +113,12 @@ std::vector<int> equal_channels(const std::filesystem::path& folder) {
     return equal;
 }
 
-TEST(HardwareAttention, EqualsTheCaptureInThreeQuartersOfItsOutputs) {
+TEST(HardwareAttention, EqualsTheCaptureInEveryOutput) {
     POME_REQUIRE_TEST_DATA(folder, "hardware/attention_s64");
     const std::vector<int> equal = equal_channels(folder);
-    for (const std::size_t position : {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 13, 15,
-                                       18, 19, 23, 26, 30, 31, 34, 35, 39, 45, 47, 60}) {
+    for (std::size_t position = 0; position < positions; ++position) {
         EXPECT_EQ(equal[position], 768) << "position " << position;
     }
-    // The rest: a reciprocal or an exp that differs in its last bit in some head.
-    EXPECT_EQ(std::accumulate(equal.begin(), equal.end(), 0), 37747);
 }
 
 }  // namespace
