@@ -95,21 +95,22 @@ void sum_fours(float* sums, std::int64_t fours) {
     }
 }
 
-/// The sum inside softmax. x is padded with zeros to a multiple of 8 max_lanes; `sums` has room for
-/// an eighth of that and 4 max_lanes more.
+/// The sum inside softmax, not yet rounded. x is padded with zeros to a multiple of 8 max_lanes;
+/// `sums` has room for an eighth of that and 4 max_lanes more.
 template <bool positive, bool away>
-float sum_row(const fp16* x, std::int64_t columns, float* sums) {
-    std::int64_t count = (columns + 7) / 8;
-    sum_eights<positive, away>(x, count, sums);
-    while (count > 1) {
-        std::fill_n(sums + count, 4 * hn::Lanes(hn::ScalableTag<float>()), 0.0F);
-        count = (count + 3) / 4;
-        sum_fours<positive, away>(sums, count);
+double sum_row(const fp16* x, std::int64_t columns, float* sums) {
+    const std::int64_t eights = (columns + 7) / 8, groups = (eights + 3) / 4;
+    sum_eights<positive, away>(x, eights, sums);
+    std::fill_n(sums + eights, 4 * hn::Lanes(hn::ScalableTag<float>()), 0.0F);
+    sum_fours<positive, away>(sums, groups);
+    double sum = 0.0;  // exact: multiples of 2^-24
+    for (std::int64_t i = 0; i < groups; ++i) {
+        sum += static_cast<double>(sums[i]);
     }
-    return sums[0];
+    return sum;
 }
 
-float sum_of(const fp16* x, std::int64_t columns, float* sums, bool coerce, bool away) {
+double sum_of(const fp16* x, std::int64_t columns, float* sums, bool coerce, bool away) {
     if (coerce) {
         return away ? sum_row<true, true>(x, columns, sums)
                     : sum_row<true, false>(x, columns, sums);
@@ -164,29 +165,27 @@ struct Scratch {
     std::vector<float> sums;
 };
 
-/// The sum where results are cut off: slow, for experiments only.
-fp16 truncated_sum(const std::vector<fp16>& x, const Numerics::Elementwise& rules) {
+/// The sum, not yet rounded, where results are cut off: slow, for experiments only.
+double truncated_sum(const std::vector<fp16>& x, const Numerics::Elementwise& rules) {
     const auto add = [&](fp16& sum, fp16 value) {
         binary(Binary::add, &sum, true, &value, true, &sum, 1, rules);
     };
-    std::vector<fp16> sums(x.size() / 8);
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-        fp16 parts[3] = {};
-        for (std::size_t j = 0; j < 8; ++j) {
-            add(parts[j / 3], x[8 * i + j]);
+    double sum = 0.0;
+    for (std::size_t group = 0; group < x.size(); group += 32) {
+        fp16 part{0};
+        for (std::size_t i = group; i < group + 32; i += 8) {
+            fp16 thirds[3] = {}, eight{0};
+            for (std::size_t j = 0; j < 8; ++j) {
+                add(thirds[j / 3], x[i + j]);
+            }
+            for (const fp16 third : thirds) {
+                add(eight, third);
+            }
+            add(part, eight);
         }
-        for (const fp16 part : parts) {
-            add(sums[i], part);
-        }
+        sum += static_cast<double>(to_float(part));
     }
-    while (sums.size() > 1) {
-        std::vector<fp16> next((sums.size() + 3) / 4);
-        for (std::size_t i = 0; i < sums.size(); ++i) {
-            add(next[i / 4], sums[i]);
-        }
-        sums = std::move(next);
-    }
-    return sums.front();
+    return sum;
 }
 
 void narrow_row(const fp16* x, fp16* y, std::int64_t columns, float top, Scratch& scratch,
@@ -195,16 +194,12 @@ void narrow_row(const fp16* x, fp16* y, std::int64_t columns, float top, Scratch
     fp16* powers = scratch.powers.data();
     binary(Binary::sub, x, false, &largest, true, powers, columns, rules);
     tables.exp.apply(powers, powers, columns);
-    fp16 sum;
-    if (rules.output == Rounding::toward_zero) {
-        sum = truncated_sum(scratch.powers, rules);
-    } else {
-        const bool away = rules.output == Rounding::nearest_away;
-        const float exact = HWY_DYNAMIC_DISPATCH(sum_of)(powers, columns, scratch.sums.data(),
-                                                         rules.coerce_nan, away);
-        sum = pome::to_fp16(exact, Rounding::nearest_even);  // an fp16 value already
-    }
-    const fp16 factor = tables.reciprocal(sum);
+    const double sum =
+        rules.output == Rounding::toward_zero
+            ? truncated_sum(scratch.powers, rules)
+            : HWY_DYNAMIC_DISPATCH(sum_of)(powers, columns, scratch.sums.data(), rules.coerce_nan,
+                                           rules.output == Rounding::nearest_away);
+    const fp16 factor = tables.reciprocal(pome::to_fp16(sum, rules.output));
     binary(Binary::mul, powers, false, &factor, true, y, columns, rules);
 }
 

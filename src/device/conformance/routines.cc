@@ -69,6 +69,31 @@ class Product {
     Surface x_, w_, y_;
 };
 
+/// x w^T + bias in double; x [rows, inner], w [outputs, inner], bias empty or [outputs].
+std::vector<double> exact_product(std::span<const double> x, std::span<const double> w,
+                                  std::span<const double> bias, std::size_t inner) {
+    const std::size_t rows = x.size() / inner, outputs = w.size() / inner;
+    std::vector<double> result(rows * outputs);
+    ThreadPool pool;
+    pool.for_ranges(
+        static_cast<std::int64_t>(outputs), 16, [&](std::int64_t begin, std::int64_t end, int) {
+            for (auto o = static_cast<std::size_t>(begin); o < static_cast<std::size_t>(end); ++o) {
+                for (std::size_t r = 0; r < rows; ++r) {
+                    double sums[8] = {};  // independent chains
+                    for (std::size_t k = 0; k < inner; ++k) {
+                        sums[k % 8] += x[r * inner + k] * w[o * inner + k];
+                    }
+                    double sum = bias.empty() ? 0.0 : bias[o];
+                    for (const double part : sums) {
+                        sum += part;
+                    }
+                    result[r * outputs + o] = sum;
+                }
+            }
+        });
+    return result;
+}
+
 /// arguments: batch, rows that are compared, inner, outputs. x [batch, inner] and w [outputs,
 /// inner] from default_rng(0), divided by sqrt(inner).
 double product_error(const RoutineCall& call) {
@@ -84,24 +109,8 @@ double product_error(const RoutineCall& call) {
     store(w.data(), product.w());
     const Surface& y = product.evaluate();
 
-    std::vector<double> expected(static_cast<std::size_t>(rows * outputs));
-    ThreadPool pool;
-    pool.for_ranges(outputs, 16, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t o = begin; o < end; ++o) {
-            for (std::int64_t r = 0; r < rows; ++r) {
-                double sums[8] = {};  // independent chains
-                for (std::int64_t k = 0; k < inner; ++k) {
-                    sums[k % 8] += static_cast<double>(x[static_cast<std::size_t>(r * inner + k)]) *
-                                   static_cast<double>(w[static_cast<std::size_t>(o * inner + k)]);
-                }
-                double sum = 0.0;
-                for (const double part : sums) {
-                    sum += part;
-                }
-                expected[static_cast<std::size_t>(r * outputs + o)] = sum;
-            }
-        }
-    });
+    const std::vector<double> left(x.begin(), x.begin() + rows * inner), right(w.begin(), w.end());
+    const auto expected = exact_product(left, right, {}, static_cast<std::size_t>(inner));
     return relative_error(y, expected);
 }
 
@@ -161,6 +170,109 @@ double convolution_error(const RoutineCall& call) {
         }
     });
     return relative_error(ys, expected);
+}
+
+/// An attention block of 768 channels and 12 heads without a mask: weights, then biases, then x
+/// [positions, 768] from default_rng(5).
+struct Attention {
+    static constexpr std::size_t channels = 768, heads = 12, head_size = channels / heads;
+    std::size_t positions;
+    std::vector<double> weights[4], biases[4], x;
+
+    explicit Attention(std::size_t count) : positions(count) {
+        NumpyRandom random(5);
+        const auto draw = [&](std::vector<double>& values, std::size_t size, const auto& scaled) {
+            for (std::size_t i = 0; i < size; ++i) {
+                values.push_back(scaled(static_cast<float>(random.normal())));
+            }
+        };
+        const double scale = 1.0 / std::sqrt(static_cast<double>(channels));
+        for (auto& weight : weights) {
+            draw(weight, channels * channels,
+                 [&](float value) { return static_cast<double>(value) * scale; });
+        }
+        for (auto& bias : biases) {
+            draw(bias, channels, [](float value) { return static_cast<double>(value * 0.01F); });
+        }
+        draw(x, positions * channels, [](float value) { return static_cast<double>(value); });
+    }
+
+    /// y [positions, channels] in double.
+    std::vector<double> exact() const {
+        const auto q = exact_product(x, weights[0], biases[0], channels),
+                   k = exact_product(x, weights[1], biases[1], channels),
+                   v = exact_product(x, weights[2], biases[2], channels);
+        std::vector<double> attended(q.size(), 0.0), row(positions);
+        for (std::size_t h = 0; h < channels; h += head_size) {
+            for (std::size_t i = 0; i < positions; ++i) {
+                double sum = 0.0;  // scores stay below 10: exp needs no maximum taken off
+                for (std::size_t j = 0; j < positions; ++j) {
+                    double score = 0.0;
+                    for (std::size_t c = h; c < h + head_size; ++c) {
+                        score += q[i * channels + c] * k[j * channels + c] / 8.0;
+                    }
+                    row[j] = std::exp(score);
+                    sum += row[j];
+                }
+                for (std::size_t j = 0; j < positions; ++j) {
+                    for (std::size_t c = h; c < h + head_size; ++c) {
+                        attended[i * channels + c] += row[j] / sum * v[j * channels + c];
+                    }
+                }
+            }
+        }
+        return exact_product(attended, weights[3], biases[3], channels);
+    }
+
+    /// The block as 1 x 1 convolutions of x [1, channels, 1, positions].
+    mil::Program program() const {
+        const auto width = static_cast<std::int64_t>(channels);
+        const auto count = static_cast<std::int64_t>(positions);
+        mil::Builder b;
+        const auto project = [&](const mil::Value& value, std::size_t i) {
+            const auto weight = b.constant(
+                mil::Literal::tensor(DType::fp16, {width, width, 1, 1}, weights[i]), "W");
+            const auto bias =
+                b.constant(mil::Literal::tensor(DType::fp16, {width}, biases[i]), "B");
+            return b.call("conv", {{"x", value},
+                                   {"weight", weight},
+                                   {"bias", bias},
+                                   {"strides", b.integers({1, 1})},
+                                   {"pad_type", b.text("valid")},
+                                   {"pad", b.integers({0, 0, 0, 0})},
+                                   {"dilations", b.integers({1, 1})},
+                                   {"groups", b.integer(1)}});
+        };
+        const auto x_value = b.input("x", mil::Type::tensor(DType::fp16, {1, width, 1, count}));
+        const Shape split{1, static_cast<std::int64_t>(heads), static_cast<std::int64_t>(head_size),
+                          count};
+        const auto q = b.reshape(project(x_value, 0), split),
+                   k = b.reshape(project(x_value, 1), split),
+                   v = b.reshape(project(x_value, 2), split);
+        const auto p = b.softmax(b.scale(b.matmul(q, k, true, false), 0.125), -1);
+        const auto attended = b.reshape(b.matmul(v, p, false, true), {1, width, 1, count});
+        b.output(b.rename(project(attended, 3), "y"));
+        return mil::make_program(b.take());
+    }
+};
+
+/// arguments: positions.
+double attention_error(const RoutineCall& call) {
+    const Attention block(static_cast<std::size_t>(call.arguments[0]));
+    const auto device = call.open();
+    const auto executable = device->compile({block.program(), {}});
+    Surface x(executable->inputs().front().type), y(executable->outputs().front().type);
+    const auto exact = block.exact();
+    std::vector<double> expected(exact.size());
+    for (std::size_t i = 0; i < block.positions; ++i) {
+        for (std::size_t c = 0; c < Attention::channels; ++c) {
+            const std::size_t from = i * Attention::channels + c, to = c * block.positions + i;
+            x.halves()[to] = to_fp16(block.x[from], Rounding::nearest_even);
+            expected[to] = exact[from];
+        }
+    }
+    executable->evaluate({{{executable->inputs().front().name, &x}}, {{"y", &y}}});
+    return relative_error(y, expected);
 }
 
 /// The number of elements whose bits differ.
@@ -318,13 +430,10 @@ double normal_error(const RoutineCall& call) {
 
 Routine find_routine(std::string_view name) {
     static const std::map<std::string_view, Routine> routines{
-        {"product_error", product_error},
-        {"convolution_error", convolution_error},
-        {"permuted_product", permuted_product},
-        {"batched_rows", batched_rows},
-        {"repeated", repeated},
-        {"largest_error", largest_error},
-        {"normal_error", normal_error}};
+        {"product_error", product_error},     {"convolution_error", convolution_error},
+        {"attention_error", attention_error}, {"permuted_product", permuted_product},
+        {"batched_rows", batched_rows},       {"repeated", repeated},
+        {"largest_error", largest_error},     {"normal_error", normal_error}};
     const auto found = routines.find(name);
     return found == routines.end() ? nullptr : found->second;
 }

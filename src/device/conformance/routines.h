@@ -19,8 +19,8 @@ struct RoutineCall {
 /// A figure from a device: an error, or the number of elements that differ.
 using Routine = double (*)(const RoutineCall&);
 
-/// Routines by name: product_error, convolution_error, permuted_product, batched_rows, repeated,
-/// largest_error, normal_error. nullptr for an unknown one.
+/// Routines by name: product_error, convolution_error, attention_error, permuted_product,
+/// batched_rows, repeated, largest_error, normal_error. nullptr for an unknown one.
 Routine find_routine(std::string_view name);
 
 }  // namespace pome::device::conformance

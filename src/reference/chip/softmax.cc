@@ -53,20 +53,17 @@ fp16 softmax_reciprocal(fp16 sum, const Numerics& numerics) {
 }
 
 fp16 softmax_sum(std::span<const fp16> x, const Rules& rules) {
-    std::vector<fp16> sums;
-    for (std::size_t at = 0; at < x.size(); at += 8) {
-        sums.push_back(sum_of_eight(x.subspan(at, std::min<std::size_t>(8, x.size() - at)), rules));
-    }
-    while (sums.size() > 1) {
-        const std::span<const fp16> all(sums);
-        std::vector<fp16> next;
-        for (std::size_t at = 0; at < all.size(); at += 4) {
-            const auto four = all.subspan(at, std::min<std::size_t>(4, all.size() - at));
-            next.push_back(sequential_sum(four, rules));
+    double sum = 0.0;  // exact: multiples of 2^-24
+    for (std::size_t at = 0; at < x.size(); at += 32) {
+        const auto group = x.subspan(at, std::min<std::size_t>(32, x.size() - at));
+        fp16 part{0};
+        for (std::size_t i = 0; i < group.size(); i += 8) {
+            const auto eight = group.subspan(i, std::min<std::size_t>(8, group.size() - i));
+            part = add(part, sum_of_eight(eight, rules), rules);
         }
-        sums = std::move(next);
+        sum += static_cast<double>(to_float(part));
     }
-    return sums.empty() ? fp16{0} : sums.front();
+    return store(sum, rules);
 }
 
 void softmax(std::span<const fp16> x, std::span<fp16> y, const Numerics& numerics) {

@@ -13,11 +13,12 @@ fp16 softmax_exp(fp16 difference, const Numerics& numerics);
 /// The reciprocal of the sum: the op inverse.
 fp16 softmax_reciprocal(fp16 sum, const Numerics& numerics);
 
-/// The sum inside softmax, every addition rounded to fp16: eight neighbours as (three) + (three) +
-/// (two), four of those one after another, four of those again, and so on; missing ones are zeros.
-/// Source: with this order, and with no other of some 3,000, each of the 468 sums that can be read
-/// back from a captured attention program of 64 positions goes with one reciprocal. That program
-/// shows two groups of 32; how more of them are joined is assumed.
+/// The sum inside softmax. Groups of 32: eight neighbours as (three) + (three) + (two), the four
+/// eights one after another, every addition rounded to fp16; missing ones are zeros. The groups'
+/// sums are added exactly and rounded once.
+/// Source: a captured attention program of 64 positions shows the groups (docs/softmax.md). Of its
+/// two groups it cannot tell how more are joined; exactly, as tiles of the reduction path are,
+/// comes closest to published errors of attention over 197 and 512 positions.
 fp16 softmax_sum(std::span<const fp16> x, const Numerics::Elementwise& rules);
 
 /// Softmax of one row: the maximum is subtracted (fp16), exp by table (fp16), the sum is taken in
