@@ -219,6 +219,10 @@ Profile read_profile(std::string_view name, ProfileFiles files) {
     profile.surfaces = read_surfaces(whole);
     profile.capabilities = read_capabilities(whole);
     profile.numerics = read_numerics(whole);
+    if (has_time_facts(whole)) {
+        profile.time = read_time_facts(whole);
+        profile.energy = read_energy_facts(whole);
+    }
     whole.expect_all_used();
     profile.facts = whole.list();
     return profile;

@@ -9,6 +9,7 @@
 
 #include "base/dtype.h"
 #include "base/numerics.h"
+#include "device/time_facts.h"
 
 namespace pome::device {
 
@@ -80,6 +81,8 @@ struct Profile {
     SurfaceRules surfaces;
     Capabilities capabilities;
     Numerics numerics;
+    std::optional<TimeFacts> time;  ///< nullopt: the files say nothing about time
+    std::optional<EnergyFacts> energy;
     std::vector<Fact> facts;
 };
 
