@@ -24,6 +24,7 @@ void add_inspect(CLI::App& app);
 void add_data(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_conformance(CLI::App& app, int& status);
+void add_plan(CLI::App& app);
 
 /// Opens "reference" or "emulator:CHIP"; `numerics` is "exact" or "fast". Throws
 /// Error{invalid_argument} listing what there is.

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
     cli::add_data(app);
     cli::add_bench(app);
     cli::add_conformance(app, status);
+    cli::add_plan(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

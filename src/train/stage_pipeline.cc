@@ -12,6 +12,15 @@ namespace pome::train {
 
 using device::Surface;
 
+mil::autodiff::Differentiated training_programs(const model::Stage& stage) {
+    mil::autodiff::Options wanted;
+    wanted.with_respect_to = {"x"};
+    wanted.with_respect_to.insert(wanted.with_respect_to.end(), stage.weights.begin(),
+                                  stage.weights.end());
+    wanted.host_gradients.insert(stage.weights.begin(), stage.weights.end());
+    return mil::autodiff::differentiate(stage.function, wanted);
+}
+
 StagePipeline::StagePipeline(const model::Architecture& architecture, ThreadPool& pool,
                              const model::Form& form, bool training)
     : architecture_(architecture), pool_(pool), form_(form), training_(training) {
@@ -38,12 +47,7 @@ const StagePipeline::Kind& StagePipeline::kind(model::StageKind which) {
     slot = std::make_unique<Kind>();
     slot->stage = model::make_stage(which, architecture_.config, form_);
     if (training_) {
-        const auto& weights = slot->stage.weights;
-        mil::autodiff::Options wanted;
-        wanted.with_respect_to = {"x"};
-        wanted.with_respect_to.insert(wanted.with_respect_to.end(), weights.begin(), weights.end());
-        wanted.host_gradients.insert(weights.begin(), weights.end());
-        slot->parts = mil::autodiff::differentiate(slot->stage.function, wanted);
+        slot->parts = training_programs(slot->stage);
     }
     return *slot;
 }

@@ -11,6 +11,10 @@
 
 namespace pome::train {
 
+/// The two programs of a stage in training: forward with the activations that backward wants among
+/// its outputs, and backward without the weight gradients, which the host computes.
+mil::autodiff::Differentiated training_programs(const model::Stage& stage);
+
 /// What pipelines of stages have in common, whichever way the weights reach the engine: a stage
 /// differentiated once a kind, surfaces of every block, and weight gradients on the host as fp32
 /// products of the fp16 values that the engine computed with.

@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 fail() { echo "FAILED: $1"; exit 1; }
-for command in "" train generate eval devices run inspect data "data prepare" "data stories" "bench train_step"; do
+for command in "" train generate eval devices run inspect plan data "data prepare" "data stories" "bench train_step"; do
     # shellcheck disable=SC2086
     "$pome" $command --help | grep -q "Example" || fail "pome $command --help shows no example"
 done
@@ -49,6 +49,20 @@ status=0
 "$pome" eval --model run --tokenizer data/tokenizer.bin --data stories.txt --windows 3 --json | grep -q '"perplexity":' || fail "eval"
 "$pome" inspect run/checkpoints/best --json | grep -q '"kind":"checkpoint"' || fail "inspect"
 "$pome" devices --json | grep -q '"emulator:m4"' || fail "devices"
+"$pome" devices --device emulator:m5max --verbose | grep -q "time.weight_gbs = 148.4  \[measured\]" || fail "devices --verbose"
+"$pome" plan c.toml --device emulator:m5max >out || fail "plan of a config"
+grep -q "^model of emulator:m5max (H17, route in-memory): modelled, not measured" out || fail "a plan that does not say what it is"
+grep -q "^feed_forward backward  *1 " out && grep -q "^host (modelled)" out && grep -q "tokens/s" out || fail "plan's table"
+"$pome" plan c.toml --host-ms 3.5 --json | grep -q '"host":{"ms":3.5,"source":"given"}' || fail "plan --host-ms"
+"$pome" plan "$source/examples/tiny.toml" --json | grep -q '"device":"emulator:m4max"' || fail "plan of the two-layer run"
+"$pome" plan "$source/examples/double.mil" --device emulator:m1/e5rt --idle-ms 6000 | grep -q "^260.* ms, bound by dispatch: wake 260" || fail "plan of a program"
+"$pome" plan --calibration --json | grep -q '"held_out_programs":{"median_error":0.' || fail "plan --calibration"
+status=0
+"$pome" plan c.toml --device reference 2>error || status=$?
+[ $status = 1 ] && grep -q "'reference' has no time model; plan for a chip" error || fail "plan for the reference device"
+status=0
+"$pome" plan 2>error || status=$?
+[ $status = 1 ] && grep -q "give a config" error || fail "plan of nothing"
 python=""
 for candidate in python3 /usr/bin/python3; do
     if [ -z "$python" ] && "$candidate" -c 'import numpy' 2>/dev/null; then python=$candidate; fi
