@@ -1,5 +1,6 @@
 #include "formats/weight_blob.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -205,6 +206,52 @@ std::vector<std::byte> read_blob(std::span<const std::byte> file, std::string_vi
         return {data.begin(), data.end()};
     }
     return unpack(data, dtype, declared);
+}
+
+std::vector<std::byte> read_blob(std::span<const std::byte> file, std::string_view source,
+                                 std::uint64_t offset, DType dtype, std::int64_t elements,
+                                 const BlobRules& rules) {
+    if (rules == BlobRules{}) {
+        return read_blob(file, source, offset, dtype, elements);
+    }
+    const ByteReader in = open(file, source);
+    if (offset < line || offset > in.size() || in.size() - offset < line) {
+        read_blob_record(file, source, offset);  // says what is wrong
+    }
+    if (elements < 0 || static_cast<std::uint64_t>(elements) > std::uint64_t{1} << 56) {
+        in.fail_at(offset + 8, "no file holds {} elements", elements);
+    }
+    const auto declared = static_cast<std::uint64_t>(elements);
+    const std::uint64_t wanted = (declared * bits(dtype) + 7) / 8;
+    std::uint64_t data = offset + line;
+    if (in.u32(offset) != sentinel) {
+        if (rules.record) {
+            fail_sentinel(in, offset);
+        }
+    } else {
+        if (rules.size && in.u64(offset + 8) != wanted) {
+            in.fail_at(offset + 8, "the record has {} bytes, {} elements of {} have {}",
+                       in.u64(offset + 8), elements, name(dtype), wanted);
+        }
+        if (rules.dtype && in.u32(offset + 4) != code_of(dtype)) {
+            in.fail_at(offset + 4,
+                       "Metadata data type does not match requested type.: the record has code {}, "
+                       "the program asks for {}",
+                       in.u32(offset + 4), name(dtype));
+        }
+        if (rules.data_offset) {
+            data = read_blob_record(file, source, offset).data_offset;
+        } else if (rules.zero_is_file_start && in.u64(offset + 16) == 0) {
+            data = 0;
+        }
+    }
+    const std::uint64_t there = data < in.size() ? std::min(wanted, in.size() - data) : 0;
+    std::vector<std::byte> bytes(wanted);
+    if (there > 0) {
+        const auto held = in.bytes(data, there);
+        std::copy(held.begin(), held.end(), bytes.begin());
+    }
+    return bits(dtype) >= 8 ? bytes : unpack(bytes, dtype, declared);
 }
 
 std::vector<BlobRecord> list_blob_records(std::span<const std::byte> file,

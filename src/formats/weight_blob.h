@@ -19,6 +19,17 @@ struct BlobRecord {
     std::uint64_t padding_bits = 0;  ///< unused high bits of the last byte; sub-byte types only
 };
 
+/// What is checked of a record before its data is believed. The default checks everything; the
+/// compilers of real systems check less (device profiles, [blobs]).
+struct BlobRules {
+    bool size = true;         ///< its size must be the tensor's
+    bool dtype = true;        ///< its dtype must be the tensor's
+    bool record = true;       ///< there must be one; else whatever lies 64 bytes on is the data
+    bool data_offset = true;  ///< where its data lies; else the data follows the record
+    bool zero_is_file_start = false;  ///< else, where it says 0, the data begins with the file
+    friend bool operator==(const BlobRules&, const BlobRules&) = default;
+};
+
 /// The record at byte `offset`. Every number is checked; throws Error{malformed_file} with the
 /// place and the likely cause. Offsets that are no multiple of 64 are read: programs that hardware
 /// accepted name such records (their blobs put each record right behind the data before it).
@@ -29,6 +40,12 @@ BlobRecord read_blob_record(std::span<const std::byte> file, std::string_view so
 /// one element a byte, int4 sign-extended. Throws Error{malformed_file}.
 std::vector<std::byte> read_blob(std::span<const std::byte> file, std::string_view source,
                                  std::uint64_t offset, DType dtype, std::int64_t elements);
+
+/// The same as a compiler reads it that checks only what `rules` say: a missing part of the data is
+/// zeros. Throws Error{malformed_file} for what breaks the rules that are left.
+std::vector<std::byte> read_blob(std::span<const std::byte> file, std::string_view source,
+                                 std::uint64_t offset, DType dtype, std::int64_t elements,
+                                 const BlobRules& rules);
 
 /// Records that follow each other from byte 64 to the end of the file, at the next multiple of 64
 /// or right behind the data. The count in the header is not believed (trainers write 1 for

@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "formats/weight_blob.h"
 
 namespace pome::mil {
 namespace {
@@ -155,7 +154,7 @@ Literal::Bytes WeightFiles::resolve(const Literal& literal) const {
              "the weight file '{}' was not given; name its directory with --weights", blob->path);
     }
     return formats::read_blob(*found->second, blob->path, blob->offset, literal.type.dtype,
-                              literal.type.shape.elements());
+                              literal.type.shape.elements(), rules_);
 }
 
 }  // namespace pome::mil

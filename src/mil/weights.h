@@ -7,9 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "formats/weight_blob.h"
 #include "mil/program.h"
 
 namespace pome::mil {
+
+/// What is checked of a record in a weight file.
+using BlobRules = formats::BlobRules;
 
 /// The weight files that a program's BLOBFILE literals refer to, by path
 /// ("@model_path/weights/w.bin"). Copies share the bytes.
@@ -34,9 +38,12 @@ class WeightFiles {
     /// Error{malformed_file} when the blob's record does not fit `literal.type`,
     /// Error{invalid_argument} when its file is missing.
     Literal::Bytes resolve(const Literal& literal) const;
+    /// From now on resolve() checks only this much, as a compiler of some system does.
+    void set_rules(const BlobRules& rules) { rules_ = rules; }
 
   private:
     std::map<std::string, std::shared_ptr<const std::vector<std::byte>>> files_;
+    BlobRules rules_;
 };
 
 /// What a device compiles: a program and its weight files.
