@@ -2,6 +2,7 @@
 
 #include "device/lint.h"
 #include "mil/builder.h"
+#include "mil/passes/declare_in_order.h"
 #include "mil/verifier.h"
 
 namespace pome::device {
@@ -63,6 +64,9 @@ std::unique_ptr<Executable> Device::compile(const mil::Package& package,
 mil::Program program_for(mil::Function function, const Profile& profile) {
     const bool terse = profile.capabilities.terse_dialect;
     function.opset = terse ? "ios18" : "ios16";
+    if (profile.surfaces.alphabetical) {
+        function = mil::passes::declare_in_order(std::move(function));
+    }
     return mil::make_program(std::move(function),
                              terse ? mil::Dialect::terse : mil::Dialect::canonical);
 }

@@ -124,6 +124,12 @@ Value repeat_heads(Builder& b, const Value& x, const ModelConfig& config) {
     return b.concat(repeated, 1);
 }
 
+/// Hidden units with those that only fill a surface's row: their weights are zero, and so is what
+/// they add.
+std::int64_t padded_hidden(const ModelConfig& config, const Form& form) {
+    return (config.hidden + form.hidden_multiple - 1) / form.hidden_multiple * form.hidden_multiple;
+}
+
 Value sigmoid(Builder& b, const Value& x, Sigmoid form) {
     const DType dtype = x.type.dtype;
     switch (form) {
@@ -175,10 +181,11 @@ Stage attention_stage(const ModelConfig& config, const Form& form) {
 Stage feed_forward_stage(const ModelConfig& config, const Form& form) {
     StageBuilder stage("feed_forward", form);
     Builder& b = stage.ops();
+    const std::int64_t hidden = padded_hidden(config, form);
     const Value x = stage.input(config.width);
-    const Value w1 = stage.weight("w1", config.hidden, config.width);
-    const Value w2 = stage.weight("w2", config.width, config.hidden);
-    const Value w3 = stage.weight("w3", config.hidden, config.width);
+    const Value w1 = stage.weight("w1", hidden, config.width);
+    const Value w2 = stage.weight("w2", config.width, hidden);
+    const Value w3 = stage.weight("w3", hidden, config.width);
     const Value h1 = b.matmul(w1, x);
     const Value h3 = b.matmul(w3, x);
     const Value gate = b.mul(b.mul(h1, sigmoid(b, h1, form.sigmoid)), h3);
@@ -188,9 +195,10 @@ Stage feed_forward_stage(const ModelConfig& config, const Form& form) {
 Stage mlp_stage(const ModelConfig& config, const Form& form) {
     StageBuilder stage("mlp", form);
     Builder& b = stage.ops();
+    const std::int64_t hidden = padded_hidden(config, form);
     const Value x = stage.input(config.width);
-    const Value w1 = stage.weight("w1", config.hidden, config.width);
-    const Value w2 = stage.weight("w2", config.width, config.hidden);
+    const Value w1 = stage.weight("w1", hidden, config.width);
+    const Value w2 = stage.weight("w2", config.width, hidden);
     return stage.finish(b.matmul(w2, b.unary("relu", b.matmul(w1, x))));
 }
 

@@ -24,6 +24,8 @@ struct Form {
     std::int64_t sequence = 0;  ///< positions S of one evaluation
     Sigmoid sigmoid = Sigmoid::native;
     bool scale_query = true;  ///< 1/sqrt(head size) on the queries; false: on the scores
+    /// Hidden units are filled up to a multiple, for the rows of a device's surfaces.
+    std::int64_t hidden_multiple = 1;
     friend bool operator==(const Form&, const Form&) = default;
 };
 

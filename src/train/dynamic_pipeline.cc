@@ -8,6 +8,9 @@ namespace {
 
 model::Form for_device(model::Form form, const device::Device& device) {
     form.dtype = device.profile().compute;
+    if (const auto row = device.profile().surfaces.row_bytes; row > 0) {
+        form.hidden_multiple = row / static_cast<std::int64_t>(size_in_memory(form.dtype));
+    }
     return form;
 }
 
@@ -116,7 +119,9 @@ void DynamicPipeline::stage_weights(const ParameterSet& weights) {
     const Stopwatch watch(times().io);
     for (std::size_t block = 0; block < blocks_.size(); ++block) {
         for (std::size_t i = 0; i < blocks_[block].weights.size(); ++i) {
-            store(weights.values(parameter(block, i)).data(), blocks_[block].weights[i], pool());
+            const std::size_t index = weights.index(parameter(block, i));
+            store_matrix(weights.values(index).data(), weights.parameter(index).shape,
+                         blocks_[block].weights[i], pool());
         }
     }
 }

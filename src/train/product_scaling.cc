@@ -106,14 +106,15 @@ std::vector<int> ProductScaling::measure(device::Bindings bindings) {
 
 void ProductScaling::store(const std::vector<int>& exponents, device::Surface& surface) {
     const auto count = static_cast<std::int64_t>(exponents.size());
-    if (surface.elements() != 2 * count) {
+    constexpr std::int64_t row = mil::passes::product_scales_row;
+    if (surface.elements() != 2 * count * row) {
         fail(Code::surface_mismatch, "train.product_scaling", "{} scales for a surface of {}",
              exponents.size(), surface.elements());
     }
     for (std::int64_t i = 0; i < count; ++i) {
         const int exponent = exponents[static_cast<std::size_t>(i)];
-        for (const auto& [at, value] : {std::pair{i, std::ldexp(1.0, exponent)},
-                                        std::pair{count + i, std::ldexp(1.0, -exponent)}}) {
+        for (const auto& [at, value] : {std::pair{row * i, std::ldexp(1.0, exponent)},
+                                        std::pair{row * (count + i), std::ldexp(1.0, -exponent)}}) {
             if (surface.type().dtype == DType::fp16) {
                 surface.halves()[at] = to_fp16(value, Rounding::nearest_even);
             } else {

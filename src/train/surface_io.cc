@@ -28,6 +28,21 @@ void store(const float* values, Surface& surface, ThreadPool& pool) {
     });
 }
 
+void store_matrix(const float* values, const Shape& shape, Surface& surface, ThreadPool& pool) {
+    const std::int64_t columns = shape[1], row = surface.type().shape[-1];
+    if (columns == row && surface.elements() == shape.elements()) {
+        return store(values, surface, pool);
+    }
+    for (std::int64_t i = 0; i < shape[0]; ++i) {
+        if (surface.type().dtype == DType::fp32) {
+            std::copy_n(values + i * columns, columns, surface.floats() + i * row);
+        } else {
+            kernels::to_fp16(values + i * columns, surface.halves() + i * row, columns,
+                             Rounding::nearest_even);
+        }
+    }
+}
+
 void load(const Surface& surface, float* values, ThreadPool& pool) {
     if (surface.type().dtype == DType::fp32) {
         std::memcpy(values, surface.floats(),

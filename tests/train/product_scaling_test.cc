@@ -6,6 +6,7 @@
 
 #include "device/emulator/emulator.h"
 #include "mil/builder.h"
+#include "mil/passes/declare_in_order.h"
 #include "support/test_data.h"
 #include "train/pipeline.h"
 
@@ -46,14 +47,15 @@ TEST(ProductScaling, BringsBackWhatTheEngineLoses) {
 
     ThreadPool pool(1);
     const auto device = device::emulator::make_emulator("m4", {}, pool);
-    const auto executable =
-        device->compile({mil::make_program(mil::passes::scale_products(function)), {}});
+    const auto executable = device->compile(
+        {mil::make_program(mil::passes::declare_in_order(mil::passes::scale_products(function))),
+         {}});
     ProductScaling scaling(*device, function, {});
     ASSERT_EQ(scaling.products(), 1U);
 
     const auto type = mil::Type::tensor(DType::fp16, {1, 1, n, n});
     device::Surface ws(type), xs(type), ys(type),
-        scales(mil::Type::tensor(DType::fp16, {1, 2, 1, 1}));
+        scales(mil::Type::tensor(DType::fp16, {1, 2, 1, mil::passes::product_scales_row}));
     Random random(3);
     for (std::int64_t i = 0; i < n * n; ++i) {
         ws.halves()[i] = to_fp16(random.normal() * 0x1p-8, Rounding::nearest_even);

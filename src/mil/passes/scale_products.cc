@@ -67,8 +67,8 @@ Function scale_products(const Function& function) {
     }
     const auto count = static_cast<std::int64_t>(products.size());
     const DType dtype = function.find_type(products.front().left)->dtype;
-    const Value scales =
-        b.input(std::string(product_scales_input), Type::tensor(dtype, {1, 2 * count, 1, 1}));
+    const Value scales = b.input(std::string(product_scales_input),
+                                 Type::tensor(dtype, {1, 2 * count, 1, product_scales_row}));
     const auto factor = [&](std::int64_t at) {
         return b.slice(scales, {0, at, 0, 0}, {1, 1, 1, 1});
     };

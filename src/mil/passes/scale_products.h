@@ -10,6 +10,9 @@ namespace pome::mil::passes {
 
 /// The input that scale_products() adds.
 inline constexpr std::string_view product_scales_input = "product_scales";
+/// Elements of its innermost axis, of which the first holds the scale: rows of the engine's
+/// surfaces are multiples of 64 bytes.
+inline constexpr std::int64_t product_scales_row = 32;
 
 /// One matrix product of a function.
 struct Product {
@@ -26,8 +29,8 @@ std::vector<Product> products_of(const Function& function);
 /// products_of() becomes ((operand * s[i]) @ other) * u[i]. Where u[i] = 1 / s[i] and nothing
 /// leaves fp16's normal range the result is the same but for what the engine's absolute precision
 /// loses. The smaller operand is the one that is scaled. s and u are one more input,
-/// "product_scales" [1, 2 n, 1, 1], s first. All other values keep their names. Throws
-/// Error{invalid_argument} when the function has a value of that name.
+/// "product_scales" [1, 2 n, 1, product_scales_row], s first. All other values keep their names.
+/// Throws Error{invalid_argument} when the function has a value of that name.
 Function scale_products(const Function& function);
 
 /// The same function with every operand of its products that is no parameter among its outputs.

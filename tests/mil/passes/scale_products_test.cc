@@ -37,7 +37,7 @@ TEST(ScaleProducts, KeepsNamesAndMeaning) {
     EXPECT_EQ(scaled.outputs, plain.outputs);
     EXPECT_NE(scaled.find_type("ab"), nullptr);
     EXPECT_EQ(scaled.parameters.back().name, product_scales_input);
-    EXPECT_EQ(scaled.parameters.back().type.shape, (Shape{1, 4, 1, 1}));
+    EXPECT_EQ(scaled.parameters.back().type.shape, (Shape{1, 4, 1, product_scales_row}));
 
     Tensors inputs;
     for (const auto& parameter : plain.parameters) {
@@ -48,8 +48,11 @@ TEST(ScaleProducts, KeepsNamesAndMeaning) {
         inputs[parameter.name] = tensor;
     }
     const auto expected = interpret({make_program(plain), {}}, inputs).at("z").data;
-    inputs[std::string(product_scales_input)] =
-        reference::Tensor({1, 4, 1, 1}, {64.0, 0.25, 1.0 / 64.0, 4.0});
+    reference::Tensor scales({1, 4, 1, product_scales_row});
+    for (const auto& [at, value] : {std::pair{0, 64.0}, {1, 0.25}, {2, 1.0 / 64.0}, {3, 4.0}}) {
+        scales.data[static_cast<std::size_t>(at * product_scales_row)] = value;
+    }
+    inputs[std::string(product_scales_input)] = scales;
     EXPECT_EQ(interpret({make_program(scaled), {}}, inputs).at("z").data, expected);
 }
 
