@@ -41,7 +41,7 @@ void train_step(const BenchCommand& options) {
     config.sequence = std::max(config.sequence, options.sequence);
     const auto architecture = model::architecture(config);
     ThreadPool pool(options.device.threads);
-    const auto device = open_device(options.device.device, options.device.numerics, pool);
+    const auto device = open_device(options.device, pool);
     train::ParameterSet weights(architecture), gradients(architecture), m(architecture),
         v(architecture);
     Random random(1);

@@ -28,7 +28,9 @@ bool is_wanted(const conformance::Case& what, const ConformanceOptions& options,
 int run_conformance(const ConformanceOptions& options) {
     ThreadPool pool(options.device.threads);
     const auto open = [&] {
-        return open_device(options.device.device, options.device.numerics, pool);
+        DeviceOptions used = options.device;
+        used.device = conformance::device_name(used.device);
+        return open_device(used, pool);
     };
     const std::int64_t tier = open()->profile().tier;
     if (tier == 0 && options.only.empty()) {
@@ -83,6 +85,7 @@ void add_conformance(CLI::App& app, int& status) {
     CLI::App* command = app.add_subcommand(
         "conformance", "Compare a device with what was published of real engines");
     options->device.device = "emulator:m4";
+    options->device.strictness = "as-hardware";
     options->device.add_to(*command);
     command->add_option("--only", options->only, "these cases, whatever the chip, e.g. E07 N14");
     command->add_flag("--quick", options->quick, "leave out what takes seconds");

@@ -51,7 +51,7 @@ void eval(const EvalCommand& options) {
     const train::TokenDataset data(token_file(options, tokenizer, work), config.vocabulary,
                                    sequence);
     ThreadPool pool(options.device.threads);
-    const auto device = open_device(options.device.device, options.device.numerics, pool);
+    const auto device = open_device(options.device, pool);
     train::DynamicPipeline pipeline(loaded.architecture, *device, pool,
                                     train::stage_form({}, sequence), {});
     pipeline.stage_weights(loaded.weights);

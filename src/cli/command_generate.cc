@@ -23,7 +23,7 @@ void generate(const GenerateCommand& options) {
     const auto tokenizer = formats::Tokenizer::read(options.tokenizer);
     tokenizer.expect_vocabulary(loaded.architecture.config.vocabulary, options.tokenizer);
     ThreadPool pool(options.device.threads);
-    const auto device = open_device(options.device.device, options.device.numerics, pool);
+    const auto device = open_device(options.device, pool);
     train::Generator generator(loaded.architecture, loaded.weights, *device, pool,
                                train::stage_form({}, 0));
     const auto prompt = tokenizer.encode(options.prompt, true, false);

@@ -15,7 +15,7 @@ struct RunCommand {
     std::string program, weights, function = "main";
     std::vector<std::string> inputs, outputs;
     DeviceOptions device;
-    bool json = false;
+    bool json = false, count_vanished = false;
 };
 
 /// "NAME=FILE"
@@ -52,6 +52,19 @@ device::Surface load(const std::string& path, const mil::NamedType& input) {
     return surface;
 }
 
+nlohmann::json operations(const std::vector<device::OperationCounts>& counts) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const auto& count : counts) {
+        list.push_back({{"op", count.op},
+                        {"value", count.value},
+                        {"line", count.line},
+                        {"saturated", count.saturated},
+                        {"coerced_nans", count.coerced},
+                        {"vanished", count.vanished}});
+    }
+    return list;
+}
+
 void run(const RunCommand& options) {
     mil::Package package;
     package.program = mil::read(read_text(options.program), options.program);
@@ -59,7 +72,7 @@ void run(const RunCommand& options) {
         package.weights = mil::WeightFiles::load(package.program, options.weights);
     }
     ThreadPool pool(options.device.threads);
-    const auto device = open_device(options.device.device, options.device.numerics, pool);
+    const auto device = open_device(options.device, pool);
     const auto executable = device->compile(package, options.function);
     std::map<std::string, std::string> files;
     for (const auto& binding : options.inputs) {
@@ -86,6 +99,7 @@ void run(const RunCommand& options) {
             &(surfaces["out " + output.name] = device::Surface(output.type));
     }
     executable->evaluate(bindings);
+    const auto counts = executable->operation_counts();
     for (const auto& binding : options.outputs) {
         const auto [name, path] = split(binding, "--output");
         const auto found = bindings.outputs.find(name);
@@ -103,7 +117,15 @@ void run(const RunCommand& options) {
             record["outputs"][output.name] = output.type.text();
         }
         record["saturated"] = executable->arithmetic().saturated;
+        record["operations"] = operations(counts);
         fmt::print("{}\n", record.dump());
+    }
+    if (!options.json) {
+        for (const auto& count : counts) {
+            fmt::print(stderr, "{} (line {}, %{}): {} infinite, {} coerced NaN, {} vanished\n",
+                       count.op, count.line, count.value, count.saturated, count.coerced,
+                       count.vanished);
+        }
     }
 }
 
@@ -124,11 +146,19 @@ void add_run(CLI::App& app) {
     command->add_option("--input", options->inputs, "NAME=FILE.npy, one for each input");
     command->add_option("--output", options->outputs, "NAME=FILE.npy, for the outputs to be kept");
     options->device.add_to(*command);
+    options->device.counting = device::emulator::Counting::results;
+    command->add_flag("--count-vanished", options->count_vanished,
+                      "also count, for each operation, products too small for the engine's sums");
     command->add_flag("--json", options->json, "one JSON object on standard output");
     command->footer(
         "Example:\n  pome run examples/double.mil --input x=x.npy --output y=y.npy --device "
         "emulator:m4");
-    command->callback([options] { run(*options); });
+    command->callback([options] {
+        if (options->count_vanished) {
+            options->device.counting = device::emulator::Counting::vanishing;
+        }
+        run(*options);
+    });
 }
 
 }  // namespace pome::cli

@@ -25,8 +25,18 @@ void request_stop(int) {
 struct TrainOptions {
     std::string config, run, resume;
     std::vector<std::string> settings;
+    std::string strictness = "strict";
     bool json = false;
 };
+
+DeviceOptions device_of(const std::string& device, const std::string& numerics,
+                        const TrainOptions& options) {
+    DeviceOptions chosen;
+    chosen.device = device;
+    chosen.numerics = numerics;
+    chosen.strictness = options.strictness;
+    return chosen;
+}
 
 void print_report(const train::Report& line, bool json) {
     if (json) {
@@ -104,7 +114,8 @@ int train_tiny(const TrainOptions& options, const std::string& text) {
     const auto config = train::parse_tiny_config(text, options.config, options.settings);
     ThreadPool pool(1);  // products of 64 x 128 x 16: threads would only wait for each other
     train::run_tiny(
-        config, [&] { return open_device(config.device, config.numerics, pool); },
+        config,
+        [&] { return open_device(device_of(config.device, config.numerics, options), pool); },
         [&](const train::TinyReport& line) { print_tiny(line, options.json); });
     return exit_done;
 }
@@ -134,7 +145,8 @@ int train(const TrainOptions& options) {
                 : train::parse_config(read_text(options.config), options.config, options.settings,
                                       std::filesystem::current_path());
     ThreadPool pool(config.engine.threads);
-    const auto device = open_device(config.engine.device, config.engine.numerics, pool);
+    const auto device =
+        open_device(device_of(config.engine.device, config.engine.numerics, options), pool);
     auto trainer = resumes ? train::Trainer::resume(options.resume, *device, pool)
                            : train::Trainer::create(config, options.run, *device, pool);
     if (!options.json) {
@@ -193,6 +205,11 @@ void add_train(CLI::App& app, int& status) {
                         "run directory to go on with, exactly where it stopped");
     command->add_option("--set", options->settings,
                         "section.key=value, over the file's; may be repeated");
+    command
+        ->add_option("--strictness", options->strictness,
+                     "of an emulator: strict (silent failures of the chip are errors) or "
+                     "as-hardware (they happen)")
+        ->capture_default_str();
     command->add_flag("--json", options->json, "one JSON object a report on standard output");
     command->footer(
         "Examples:\n  pome train configs/demo.toml --run runs/demo --set train.steps=200\n"

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "device/device.h"
+#include "device/emulator/emulator.h"
 
 namespace pome::cli {
 
@@ -22,21 +23,26 @@ void add_devices(CLI::App& app);
 void add_run(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_data(CLI::App& app);
+void add_lint(CLI::App& app, int& status);
 void add_bench(CLI::App& app);
 void add_conformance(CLI::App& app, int& status);
 void add_plan(CLI::App& app);
-
-/// Opens "reference" or "emulator:CHIP"; `numerics` is "exact" or "fast". Throws
-/// Error{invalid_argument} listing what there is.
-std::unique_ptr<device::Device> open_device(const std::string& name, const std::string& numerics,
-                                            ThreadPool& pool);
 
 /// Options that several commands share.
 struct DeviceOptions {
     std::string device = "emulator:m4";
     std::string numerics = "exact";
+    std::string strictness = "strict";
     int threads = 0;
+    device::emulator::Counting counting = device::emulator::Counting::products;
     void add_to(CLI::App& command);
 };
+
+/// Opens "reference" or "emulator:CHIP"; `numerics` is "exact" or "fast", `strictness` "strict" or
+/// "as-hardware". Throws Error{invalid_argument} listing what there is.
+std::unique_ptr<device::Device> open_device(const DeviceOptions& options, ThreadPool& pool);
+
+/// The profile of "emulator:CHIP[/ROUTE][+ALTERNATIVE]".
+const device::Profile& find_device_profile(const std::string& name);
 
 }  // namespace pome::cli

@@ -4,27 +4,52 @@
 
 namespace pome::cli {
 
-std::unique_ptr<device::Device> open_device(const std::string& name, const std::string& numerics,
-                                            ThreadPool& pool) {
-    if (numerics != "exact" && numerics != "fast") {
-        fail(Code::invalid_argument, "cli.device", "numerics '{}' is not exact or fast", numerics);
-    }
-    if (name == "reference") {
-        return device::make_reference_device();
-    }
-    constexpr std::string_view prefix = "emulator:";
-    if (name.starts_with(prefix)) {
-        device::emulator::Options options;
-        options.mode =
-            numerics == "fast" ? device::emulator::Mode::fast : device::emulator::Mode::exact;
-        return device::emulator::make_emulator(name.substr(prefix.size()), options, pool);
-    }
+namespace {
+
+constexpr std::string_view here = "cli.device";
+constexpr std::string_view prefix = "emulator:";
+
+[[noreturn]] void fail_unknown(const std::string& name) {
     std::string known = "reference";
     for (const auto& chip : device::known_chips()) {
         known += ", emulator:" + chip;
     }
-    fail(Code::invalid_argument, "cli.device", "there is no device '{}'; there are: {}", name,
-         known);
+    fail(Code::invalid_argument, here, "there is no device '{}'; there are: {}", name, known);
+}
+
+}  // namespace
+
+std::unique_ptr<device::Device> open_device(const DeviceOptions& options, ThreadPool& pool) {
+    const auto choose = [](std::string_view what, const std::string& given, std::string_view first,
+                           std::string_view second) {
+        if (given != first && given != second) {
+            fail(Code::invalid_argument, here, "{} '{}' is not {} or {}", what, given, first,
+                 second);
+        }
+        return given == first;
+    };
+    device::emulator::Options made;
+    made.mode = choose("numerics", options.numerics, "exact", "fast")
+                    ? device::emulator::Mode::exact
+                    : device::emulator::Mode::fast;
+    made.strictness = choose("strictness", options.strictness, "strict", "as-hardware")
+                          ? device::Strictness::strict
+                          : device::Strictness::as_hardware;
+    made.counting = options.counting;
+    if (options.device == "reference") {
+        return device::make_reference_device();
+    }
+    if (options.device.starts_with(prefix)) {
+        return device::emulator::make_emulator(options.device.substr(prefix.size()), made, pool);
+    }
+    fail_unknown(options.device);
+}
+
+const device::Profile& find_device_profile(const std::string& name) {
+    if (!name.starts_with(prefix)) {
+        fail_unknown(name);
+    }
+    return device::find_profile(std::string_view(name).substr(prefix.size()));
 }
 
 void DeviceOptions::add_to(CLI::App& command) {
@@ -33,6 +58,11 @@ void DeviceOptions::add_to(CLI::App& command) {
     command
         .add_option("--numerics", numerics,
                     "of an emulator: exact (as the chip) or fast (fp16 storage, fp32 sums)")
+        ->capture_default_str();
+    command
+        .add_option("--strictness", strictness,
+                    "of an emulator: strict (silent failures of the chip are errors) or "
+                    "as-hardware (they happen)")
         ->capture_default_str();
     command.add_option("--threads", threads, "processor threads; 0 takes all")
         ->capture_default_str()

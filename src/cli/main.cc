@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
     cli::add_eval(app);
     cli::add_devices(app);
     cli::add_run(app);
+    cli::add_lint(app, status);
     cli::add_inspect(app);
     cli::add_data(app);
     cli::add_bench(app);

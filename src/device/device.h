@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "device/lint.h"
+#include "device/process.h"
 #include "device/profile.h"
 #include "device/surface.h"
 #include "mil/weights.h"
@@ -19,6 +21,17 @@ namespace pome::device {
 struct Bindings {
     std::map<std::string, const Surface*, std::less<>> inputs;
     std::map<std::string, Surface*, std::less<>> outputs;
+};
+
+/// What one operation's arithmetic did in the evaluations so far, where the device counts it.
+struct OperationCounts {
+    std::string op;              ///< "matmul"
+    std::string value;           ///< its first result
+    int line = 0;                ///< of the text; 0 when the program was built
+    std::int64_t saturated = 0;  ///< results that are infinite
+    std::int64_t coerced = 0;    ///< operands that were NaN, and indeterminate forms: no NaN leaves
+    std::int64_t vanished = 0;   ///< products of non-zero factors that were dropped
+    friend bool operator==(const OperationCounts&, const OperationCounts&) = default;
 };
 
 /// What the engine's arithmetic did to the values of the evaluations so far, where the device can
@@ -44,9 +57,13 @@ class Executable {
     /// Executable. Throws Error{binding_missing | surface_mismatch} naming the surface and both
     /// types, or
     ///        Error{evaluation_failed} in the device's own words; then no output may be read.
+    /// Surfaces that have an allocation of their own must keep the profile's rules about it.
     void evaluate(const Bindings& bindings);
 
     virtual Arithmetic arithmetic() const { return {}; }
+    /// Operations for which something was counted, in the order of the program; see the device's
+    /// options for what is.
+    virtual std::vector<OperationCounts> operation_counts() const { return {}; }
     std::int64_t evaluations() const { return evaluations_; }
 
   protected:
@@ -55,9 +72,20 @@ class Executable {
     virtual void run(const Bindings& bindings) = 0;
 
   private:
+    friend class Device;
+    void check_allocations(const Bindings& bindings) const;
+    [[noreturn]] void fail_evaluation(const std::string& reason) const;
+
     std::vector<mil::NamedType> inputs_;
     std::vector<mil::NamedType> outputs_;
     std::int64_t evaluations_ = 0;
+    // Of the device that compiled it.
+    SurfaceRules surface_rules_;
+    Reaction unequal_sizes_ = Reaction::works;
+    Strictness strictness_ = Strictness::strict;
+    std::vector<Finding> silent_;  ///< what the chip gets wrong without a word
+    std::shared_ptr<Process> process_;
+    std::shared_ptr<void> loaded_;
 };
 
 /// Something that compiles and evaluates MIL programs.
@@ -67,11 +95,14 @@ class Device {
 
     virtual std::string name() const = 0;  ///< "reference", "emulator:m4"
     virtual const Profile& profile() const = 0;
+    virtual Strictness strictness() const { return Strictness::strict; }
 
     /// Compiles one function. Throws Error{malformed_program} for programs that do not verify and
-    /// Error{compile_failed} naming the operation and the reason for those that the device refuses.
-    /// May be called by several threads, and while programs are evaluated; compiles run one at a
-    /// time.
+    /// Error{compile_failed} naming the operation and the reason for those that the device refuses:
+    /// those that break a rule of the profile (strict) or that the chip does not compile
+    /// (as_hardware), and all once the process has used up the route's budget of compiled or loaded
+    /// programs. May be called by several threads, and while programs are evaluated; compiles run
+    /// one at a time.
     std::unique_ptr<Executable> compile(const mil::Package& package,
                                         std::string_view function = "main");
 
@@ -79,12 +110,17 @@ class Device {
     std::int64_t compiles() const { return compiles_.load(); }
 
   protected:
+    explicit Device(std::shared_ptr<Process> process = nullptr)
+        : process_(process ? std::move(process) : std::make_shared<Process>()) {}
     virtual std::unique_ptr<Executable> build(const mil::Package& package,
                                               std::string_view function) = 0;
 
   private:
+    void check_budget() const;
+
     std::mutex compile_mutex_;
     std::atomic<std::int64_t> compiles_{0};
+    std::shared_ptr<Process> process_;
 };
 
 /// A program around a function in the dialect that the profile's compiler reads: terse 1.3, or

@@ -106,6 +106,19 @@ Limits read_limits(Facts& facts) {
     l.compile_budget = size("compile_budget");
     l.loaded_programs = size("loaded_programs");
     l.weight_bytes = size("weight_bytes");
+    l.family_number = size("family_number");
+    l.conv_input_channels = size("conv_input_channels");
+    l.strided_transpose_kernel = size("strided_transpose_kernel");
+    l.matmul_inner_multiple = size("matmul_inner_multiple");
+    l.max_pool_window = size("max_pool_window");
+    l.sdpa_sequence = size("sdpa_sequence");
+    l.sdpa_both = size("sdpa_both");
+    l.lrn_channels = size("lrn_channels");
+    l.layer_norm_one = size("layer_norm_one");
+    l.layer_norm_one_passes = facts.integers("limits.layer_norm_one_passes");
+    l.layer_norm_both = size("layer_norm_both");
+    l.unsafe_width_first = size("unsafe_width_first");
+    l.unsafe_width_last = size("unsafe_width_last");
     return l;
 }
 
@@ -138,7 +151,44 @@ Capabilities read_capabilities(Facts& facts) {
     c.gelu = can("gelu");
     c.reduce_mean = can("reduce_mean");
     c.runtime_weights = can("runtime_weights");
+    c.softmax_any_size = can("softmax_any_size");
+    c.rsqrt_after_reduction = can("rsqrt_after_reduction");
+    c.square_activation = can("square_activation");
+    c.int8_zero_point = can("int8_zero_point");
     return c;
+}
+
+Failures read_failures(Facts& facts) {
+    const auto reaction = [&](const char* key) {
+        return facts.reaction(std::string("failures.") + key);
+    };
+    Failures f;
+    f.short_row = reaction("short_row");
+    f.unaligned_row = reaction("unaligned_row");
+    f.unequal_sizes = reaction("unequal_sizes");
+    f.order = reaction("order");
+    f.tile = reaction("tile");
+    f.runtime_conv_weight = reaction("runtime_conv_weight");
+    f.grouped_runtime_conv = reaction("grouped_runtime_conv");
+    f.attention_mask = reaction("attention_mask");
+    f.inner_multiple = reaction("inner_multiple");
+    f.channel_broadcast = reaction("channel_broadcast");
+    f.batch_broadcast = reaction("batch_broadcast");
+    f.rounding_scale = reaction("rounding_scale");
+    f.width_slices = reaction("width_slices");
+    f.last_axis_gather = reaction("last_axis_gather");
+    f.budget_reclaimed = facts.flag("failures.budget_reclaimed");
+    return f;
+}
+
+mil::BlobRules read_blobs(Facts& facts) {
+    mil::BlobRules b;
+    b.size = facts.flag("blobs.size");
+    b.dtype = facts.flag("blobs.dtype");
+    b.record = facts.flag("blobs.record");
+    b.data_offset = facts.flag("blobs.data_offset");
+    b.zero_is_file_start = facts.flag("blobs.zero_is_file_start");
+    return b;
 }
 
 std::optional<std::string_view> builtin_file(std::string_view name) {
@@ -203,6 +253,12 @@ Profile read_profile(std::string_view name, ProfileFiles files) {
     Facts whole;
     whole.add(*route_text, fmt::format("profiles/routes/{}.toml", route));
     whole.overlay(facts);
+    for (const auto& named : whole.choose_route(route)) {
+        if (!files("routes/" + named)) {
+            fail(Code::malformed_file, here, "profiles/{}.toml: 'routes.{}' is no route", chip,
+                 named);
+        }
+    }
     for (const auto& alternative : alternatives) {
         const auto text = files("alternatives/" + alternative);
         expect_known("alternative", alternative, known_alternatives(), text.has_value());
@@ -218,6 +274,8 @@ Profile read_profile(std::string_view name, ProfileFiles files) {
     profile.limits = read_limits(whole);
     profile.surfaces = read_surfaces(whole);
     profile.capabilities = read_capabilities(whole);
+    profile.failures = read_failures(whole);
+    profile.blobs = read_blobs(whole);
     profile.numerics = read_numerics(whole);
     if (has_time_facts(whole)) {
         profile.time = read_time_facts(whole);

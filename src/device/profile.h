@@ -10,6 +10,8 @@
 #include "base/dtype.h"
 #include "base/numerics.h"
 #include "device/time_facts.h"
+#include "device/failures.h"
+#include "mil/weights.h"
 
 namespace pome::device {
 
@@ -36,6 +38,19 @@ struct Limits {
     std::int64_t compile_budget = 0;   ///< programs that one process may compile
     std::int64_t loaded_programs = 0;  ///< programs that one process may hold
     std::int64_t weight_bytes = 0;     ///< of one program
+    std::int64_t family_number = 0;    ///< what the compiler calls the family: 2 for M1
+    std::int64_t conv_input_channels = 0;
+    std::int64_t strided_transpose_kernel = 0;  ///< of a conv_transpose along an axis it strides
+    std::int64_t matmul_inner_multiple = 0;     ///< products that a matmul sums
+    std::int64_t max_pool_window = 0;           ///< where it is not pool_window
+    std::int64_t sdpa_sequence = 0;             ///< queries or keys of native attention
+    std::int64_t sdpa_both = 0;                 ///< the smaller of the two
+    std::int64_t lrn_channels = 0;
+    std::int64_t layer_norm_one = 0;  ///< elements from which one of gamma and beta is refused
+    std::vector<std::int64_t>
+        layer_norm_one_passes;         ///< sizes from there on that were seen to work
+    std::int64_t layer_norm_both = 0;  ///< elements from which gamma and beta do not run
+    std::int64_t unsafe_width_first = 0, unsafe_width_last = 0;
 };
 
 /// Rules of the surfaces that one request binds.
@@ -63,6 +78,10 @@ struct Capabilities {
     bool gelu = true;
     bool reduce_mean = true;
     bool runtime_weights = true;  ///< programs whose weights are inputs give right answers
+    bool softmax_any_size = true;       ///< not powers of two only
+    bool rsqrt_after_reduction = true;  ///< and sqrt
+    bool square_activation = true;      ///< square fused with an activation, at every width
+    bool int8_zero_point = true;        ///< constexpr_affine_dequantize with a zero point
     friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 
@@ -80,6 +99,8 @@ struct Profile {
     Limits limits;
     SurfaceRules surfaces;
     Capabilities capabilities;
+    Failures failures;
+    mil::BlobRules blobs;  ///< how the compiler reads weight files; a strict device checks all
     Numerics numerics;
     std::optional<TimeFacts> time;  ///< nullopt: the files say nothing about time
     std::optional<EnergyFacts> energy;
@@ -92,7 +113,8 @@ using ProfileFiles = std::optional<std::string_view> (*)(std::string_view name);
 
 /// Reads a chip's profile over a route's, with named alternatives on top. Every value is a table
 /// {value, evidence, source}; a chip's file may `inherit` another's values, and says
-/// `inherited_evidence` when they are weaker for it. Unknown keys, missing sources, wrong types and
+/// `inherited_evidence` when they are weaker for it. What holds for a chip by one route only stands
+/// in its file under [routes.ROUTE....]. Unknown keys, missing sources, wrong types and
 /// endless inheritance throw Error{malformed_file} naming file and key; an unknown chip, route or
 /// alternative Error{invalid_argument} listing the known ones.
 Profile read_profile(std::string_view name, ProfileFiles files);

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <toml++/toml.h>
+#include <charconv>
 
 #include "base/error.h"
 
@@ -195,6 +196,53 @@ std::vector<DType> Facts::dtypes(const std::string& key) {
         result.push_back(*parsed);
     }
     return result;
+}
+
+std::vector<std::int64_t> Facts::integers(const std::string& key) {
+    const auto* held = std::get_if<std::vector<std::string>>(&find(key).value);
+    std::vector<std::int64_t> result;
+    for (const auto& text : held != nullptr ? *held : std::vector<std::string>{"none"}) {
+        std::int64_t number = 0;
+        const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (fault != std::errc() || end != text.data() + text.size()) {
+            wrong_type(key, "a list of integers, each as a text");
+        }
+        result.push_back(number);
+    }
+    return result;
+}
+
+Reaction Facts::reaction(const std::string& key) {
+    const auto text_of_it = text(key);
+    for (const Reaction known : {Reaction::works, Reaction::refused, Reaction::failed,
+                                 Reaction::zeros, Reaction::ignored, Reaction::poisoned}) {
+        if (text_of_it == name(known)) {
+            return known;
+        }
+    }
+    wrong_type(key, "works, refused, failed, zeros, ignored or poisoned");
+}
+
+std::vector<std::string> Facts::choose_route(const std::string& route) {
+    constexpr std::string_view prefix = "routes.";
+    std::vector<std::string> named;
+    std::map<std::string, Entry> chosen;
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+        if (!entry->first.starts_with(prefix)) {
+            ++entry;
+            continue;
+        }
+        const auto dot = entry->first.find('.', prefix.size());
+        named.push_back(entry->first.substr(prefix.size(), dot - prefix.size()));
+        if (named.back() == route && dot != std::string::npos) {
+            chosen[entry->first.substr(dot + 1)] = entry->second;
+        }
+        entry = entries_.erase(entry);
+    }
+    for (auto& [key, entry] : chosen) {
+        entries_[key] = std::move(entry);
+    }
+    return named;
 }
 
 Rounding Facts::rounding(const std::string& key) {

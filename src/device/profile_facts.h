@@ -36,7 +36,12 @@ class Facts {
     double number(const std::string& key, double least, double most);
     std::string text(const std::string& key);
     std::vector<DType> dtypes(const std::string& key);
+    std::vector<std::int64_t> integers(const std::string& key);  ///< written as texts
     Rounding rounding(const std::string& key);
+    Reaction reaction(const std::string& key);
+    /// Puts the values below "routes.ROUTE." over the others, without that prefix, and drops those
+    /// of other routes. Returns the routes that were named.
+    std::vector<std::string> choose_route(const std::string& route);
     bool has(const std::string& key) const { return entries_.contains(key); }
 
     /// Throws Error{malformed_file} for the first key that nothing read.

@@ -1,5 +1,6 @@
 #include "device/surface.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -9,7 +10,10 @@ void Surface::Release::operator()(std::byte* memory) const {
     ::operator delete[](memory, std::align_val_t{alignment});
 }
 
-Surface::Surface(mil::Type type) : type_(std::move(type)) {
+Surface::Surface(mil::Type type) : Surface(std::move(type), 0) {}
+
+Surface::Surface(mil::Type type, std::size_t allocation)
+    : type_(std::move(type)), allocation_(allocation) {
     const std::size_t size = size_in_memory(type_.dtype);
     if (!type_.is_tensor() || size == 0 || !type_.shape.is_static()) {
         fail(Code::invalid_argument, "device.surface",
@@ -22,7 +26,12 @@ Surface::Surface(mil::Type type) : type_(std::move(type)) {
              type_.text());
     }
     bytes_ = static_cast<std::size_t>(elements_) * size;
-    const std::size_t room = (bytes_ + alignment - 1) / alignment * alignment;
+    if (allocation != 0 && allocation < bytes_) {
+        fail(Code::invalid_argument, "device.surface",
+             "{} has {} bytes, an allocation of {} does not hold them", type_.text(), bytes_,
+             allocation);
+    }
+    const std::size_t room = (std::max(bytes_, allocation) + alignment - 1) / alignment * alignment;
     memory_.reset(static_cast<std::byte*>(
         ::operator new[](room == 0 ? alignment : room, std::align_val_t{alignment})));
     std::memset(memory_.get(), 0, room == 0 ? alignment : room);

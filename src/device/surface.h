@@ -23,9 +23,15 @@ class Surface {
     Surface() = default;
     /// Throws Error{invalid_argument} for types that are not static tensors of numbers.
     explicit Surface(mil::Type type);
+    /// The same in an allocation of exactly so many bytes, which must hold the elements; the
+    /// engine's rules about the sizes of surfaces look at it. A surface without one of its own gets
+    /// what those rules ask for.
+    Surface(mil::Type type, std::size_t allocation);
 
     const mil::Type& type() const { return type_; }
     std::int64_t elements() const { return elements_; }
+    /// In bytes; 0: whatever the device asks for.
+    std::size_t allocation() const { return allocation_; }
     std::span<std::byte> bytes() { return {memory_.get(), bytes_}; }
     std::span<const std::byte> bytes() const { return {memory_.get(), bytes_}; }
 
@@ -45,6 +51,7 @@ class Surface {
     mil::Type type_;
     std::int64_t elements_ = 0;
     std::size_t bytes_ = 0;
+    std::size_t allocation_ = 0;
     std::unique_ptr<std::byte[], Release> memory_;
 };
 

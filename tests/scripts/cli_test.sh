@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 fail() { echo "FAILED: $1"; exit 1; }
-for command in "" train generate eval devices run inspect plan data "data prepare" "data stories" "bench train_step"; do
+for command in "" train generate eval devices run lint inspect plan data "data prepare" "data stories" "bench train_step"; do
     # shellcheck disable=SC2086
     "$pome" $command --help | grep -q "Example" || fail "pome $command --help shows no example"
 done
@@ -70,17 +70,54 @@ done
 [ -n "$python" ] || { echo "SKIPPED arrays: no python3 with numpy"; python=:; cp "$source/examples/double_x.npy" x.npy; }
 "$python" - <<'PY'
 import numpy
-numpy.save("x.npy", numpy.arange(8, dtype=numpy.float32).reshape(1, 4, 1, 2))
+numpy.save("x.npy", numpy.arange(1024, dtype=numpy.float32).reshape(1, 32, 1, 32))
 PY
 "$pome" run "$source/examples/double.mil" --input x=x.npy --output y=y.npy --device emulator:m4 || fail "run"
 "$python" - <<'PY'
 import numpy
 y = numpy.load("y.npy")
-assert y.dtype == numpy.float16 and (y == 2 * numpy.arange(8).reshape(1, 4, 1, 2)).all(), y
+assert y.dtype == numpy.float16 and (y == 2 * numpy.arange(1024).reshape(1, 32, 1, 32)).all(), y
 PY
 status=0
 "$pome" run "$source/examples/double.mil" --device emulator:m4 2>error || status=$?
-[ $status = 1 ] && grep -q "input 'x' (fp16 \[1,4,1,2\]) has no array; add --input x=FILE.npy" error || fail "a missing input"
+[ $status = 1 ] && grep -q "input 'x' (fp16 \[1,32,1,32\]) has no array; add --input x=FILE.npy" error || fail "a missing input"
+"$pome" lint "$source/examples/double.mil" --device emulator:m4 >lint.txt || fail "lint of a good program has status $?"
+[ ! -s lint.txt ] || fail "lint finds something in a good program: $(cat lint.txt)"
+status=0
+"$pome" lint "$source/examples/double.mil" --device emulator:m1 --json >lint.json || status=$?
+[ $status = 1 ] && grep -q '"chip":"m1".*"line":1,.*"on_hardware":"refused".*"remedy":"write program(1.0).*"rule":"dialect","severity":"error"' lint.json ||
+    fail "lint --json: status $status, $(cat lint.json)"
+printf 'program(1.3)\n{\nfunc main<ios18>(tensor<fp16, [1, 64, 1, 31]> x) {\ntensor<fp16, [1, 64, 1, 31]> y = gelu(x = x);\n} -> (y);\n}\n' >bad.mil
+status=0
+"$pome" lint bad.mil --device emulator:m4 >lint.txt || status=$?
+[ $status = 1 ] && grep -qF 'bad.mil:3: error: input fp16 [1,64,1,31] has rows of 62 bytes, no multiple of 64 (line 3, %x, rule row_bytes); pad its last axis to 32 elements' lint.txt &&
+    grep -qF 'bad.mil:4: error: gelu: _ANECompiler : ANECCompile() FAILED (line 4, %y, rule gelu); write it with tanh or sigmoid' lint.txt ||
+    fail "lint: status $status, $(cat lint.txt)"
+"$pome" lint bad.mil --device emulator:m4/e5rt >lint.txt || fail "lint of what e5rt takes: $(cat lint.txt)"
+status=0
+"$pome" lint bad.mil --device emulator:m9 2>error || status=$?
+[ $status = 1 ] && grep -q "no chip 'm9'" error || fail "lint for an unknown chip: status $status"
+status=0
+"$pome" lint nothing.mil 2>error || status=$?
+[ $status = 2 ] || fail "lint without a file has status $status"
+[ "$("$pome" lint --rules | wc -l)" -ge 70 ] || fail "lint --rules"
+if [ -n "${POME_TEST_DATA:-}" ]; then
+    for file in $(find "$POME_TEST_DATA/mil" -name '*.mil'); do
+        for device in m1 m4 m6/e5rt; do
+            status=0
+            "$pome" lint "$file" --device "emulator:$device" --json >lint.json 2>error || status=$?
+            [ $status -le 1 ] && grep -q '"findings":' lint.json || fail "lint $file for $device has status $status: $(cat error)"
+        done
+    done
+fi
+status=0
+"$pome" run bad.mil --input x=x.npy --device emulator:m4 2>error || status=$?
+[ $status = 1 ] && grep -qF '[device.compile] emulator:m4 refuses the program: input fp16 [1,64,1,31] has rows of 62 bytes' error ||
+    fail "run of a bad program: $(cat error)"
+status=0
+"$pome" run "$source/examples/double.mil" --input x=x.npy --strictness lenient 2>error || status=$?
+[ $status = 1 ] && grep -qF "[cli.device] strictness 'lenient' is not strict or as-hardware" error || fail "strictness: $(cat error)"
+"$pome" run "$source/examples/double.mil" --input x=x.npy --strictness as-hardware --count-vanished --json | grep -q '"operations":\[\]' || fail "run --json"
 status=0
 "$pome" generate --model nothing 2>error || status=$?
 [ $status = 2 ] || fail "wrong usage has status $status"

@@ -184,6 +184,14 @@ Result run_case(const Case& what, const std::function<std::unique_ptr<Device>()>
     return result;
 }
 
+std::string device_name(std::string_view name) {
+    if (!name.starts_with("emulator:") || name.find('/') != std::string_view::npos) {
+        return std::string(name);
+    }
+    const auto plus = std::min(name.find('+'), name.size());
+    return fmt::format("{}/e5rt{}", name.substr(0, plus), name.substr(plus));
+}
+
 std::string_view status_name(Result::Status status) {
     switch (status) {
         case Result::Status::reproduced:

@@ -62,6 +62,10 @@ struct Result {
 /// processes). Whatever the device throws is part of the result.
 Result run_case(const Case& what, const std::function<std::unique_ptr<Device>()>& open);
 
+/// The device that a case runs on: a chip alone stands for its route e5rt, by which ane-guide and
+/// ANEForge measured.
+std::string device_name(std::string_view name);
+
 std::string_view status_name(Result::Status status);
 
 }  // namespace pome::device::conformance

@@ -8,14 +8,16 @@ namespace {
 class EmulatorExecutable final : public Executable {
   public:
     EmulatorExecutable(const mil::Package& package, const mil::Function& function,
-                       const Numerics& numerics, Tables& tables, ThreadPool& pool)
+                       const Numerics& numerics, Tables& tables, Counting counting,
+                       ThreadPool& pool)
         : Executable(function.parameters, output_types(function)),
-          plan_(package, function, numerics, tables),
+          plan_(package, function, numerics, tables, counting),
           pool_(pool) {}
 
     Arithmetic arithmetic() const override {
         return {statistics_.saturated, statistics_.slow_blocks};
     }
+    std::vector<OperationCounts> operation_counts() const override { return plan_.counts(); }
 
   private:
     void run(const Bindings& bindings) override {
@@ -31,7 +33,12 @@ class EmulatorExecutable final : public Executable {
 class Emulator final : public Device {
   public:
     Emulator(const Profile& profile, const Options& options, ThreadPool& pool)
-        : profile_(profile), mode_(options.mode), pool_(pool) {
+        : Device(options.process),
+          profile_(profile),
+          mode_(options.mode),
+          strictness_(options.strictness),
+          counting_(options.counting),
+          pool_(pool) {
         if (mode_ == Mode::fast) {
             profile_.numerics = fast_numerics();
         }
@@ -41,16 +48,20 @@ class Emulator final : public Device {
     }
     std::string name() const override { return "emulator:" + profile_.name; }
     const Profile& profile() const override { return profile_; }
+    Strictness strictness() const override { return strictness_; }
 
   private:
     std::unique_ptr<Executable> build(const mil::Package& package,
                                       std::string_view function) override {
-        return std::make_unique<EmulatorExecutable>(
-            package, *package.program.find_function(function), profile_.numerics, tables_, pool_);
+        return std::make_unique<EmulatorExecutable>(package,
+                                                    *package.program.find_function(function),
+                                                    profile_.numerics, tables_, counting_, pool_);
     }
 
     Profile profile_;
     Mode mode_;
+    Strictness strictness_;
+    Counting counting_;
     ThreadPool& pool_;
     Tables tables_;
 };

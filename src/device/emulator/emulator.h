@@ -15,10 +15,22 @@ enum class Mode : std::uint8_t {
     fast,   ///< fp16 storage, fp32 sums, every other result rounded once to nearest even
 };
 
+/// What the emulator counts for each operation (Executable::operation_counts).
+enum class Counting : std::uint8_t {
+    products,   ///< saturated sums of products, which cost nothing to count
+    results,    ///< every infinite result and every coerced NaN: one more pass over the values
+    vanishing,  ///< also products too small for the accumulator, by the scalar model of their rule
+};
+
 struct Options {
     Mode mode = Mode::exact;
     /// Replaces the numerics of the profile: for measuring what a rule costs.
-    std::optional<Numerics> numerics;
+    std::optional<Numerics> numerics = {};
+    Strictness strictness = Strictness::strict;
+    Counting counting = Counting::products;
+    /// The process that compiles; devices that share one share its budgets. nullptr: one of its
+    /// own.
+    std::shared_ptr<Process> process = nullptr;
 };
 
 /// The device "emulator:PROFILE" of find_profile(): a chip, perhaps with a route and alternatives

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device/emulator/counting.h"
 #include "kernels/convert.h"
 
 namespace pome::device::emulator {
@@ -41,8 +42,8 @@ void Plan::refuse(const mil::Operation& operation, const std::string& reason) {
 }
 
 Plan::Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
-           Tables& tables)
-    : package_(&package), numerics_(numerics), tables_(tables) {
+           Tables& tables, Counting counting)
+    : package_(&package), numerics_(numerics), tables_(tables), counting_(counting) {
     add_inputs(function);
     for (const auto& operation : function.operations) {
         add_operation(operation);
@@ -100,10 +101,80 @@ void Plan::add_operation(const mil::Operation& operation) {
             return found == known_.end() ? nullptr : &found->second;
         },
         &package_->weights);
+    const std::size_t first = steps_.size();
     maker->second(*this, operation, arguments);
+    if (steps_.size() > first) {
+        count_from(operation);
+    }
     for (const auto& result : operation.results) {
         known_[result.name] = {result.type};
     }
+}
+
+void Plan::count_from(const mil::Operation& operation) {
+    Counted counted;
+    counted.counts.op = operation.op;
+    counted.counts.value = operation.results.front().name;
+    counted.counts.line = operation.position.line;
+    counted.end = steps_.size();
+    if (counting_ != Counting::products && !only_moves(operation.op)) {
+        counted.result = places_.find(operation.results.front().name)->second;
+        for (const auto& argument : operation.arguments) {
+            for (const auto& operand : argument.operands) {
+                const auto* name = std::get_if<std::string>(&operand);
+                const auto* literal = std::get_if<mil::Literal>(&operand);
+                if (const auto place = name == nullptr ? places_.end() : places_.find(*name);
+                    place != places_.end()) {
+                    counted.operands.push_back(place->second);
+                } else if (const auto known = name == nullptr ? known_.end() : known_.find(*name);
+                           known != known_.end()) {
+                    literal = known->second.constant;
+                }
+                if (const auto slot = constant_slots_.find(literal);
+                    literal != nullptr && slot != constant_slots_.end()) {
+                    counted.operands.push_back({slot->second, literal->type.shape});
+                }
+            }
+        }
+    }
+    counted_.push_back(std::move(counted));
+}
+
+void Plan::count_operands(Counted& counted, const Run& run) const {
+    const auto values = [&](const Place& place) {
+        return run.slots[static_cast<std::size_t>(place.slot)];
+    };
+    if (!numerics_.elementwise.coerce_nan) {
+        return;
+    }
+    for (const Place& operand : counted.operands) {
+        counted.counts.coerced += count_nan(values(operand), operand.shape.elements());
+    }
+    const std::string& op = counted.counts.op;
+    if (counted.operands.size() == 2 &&
+        (op == "add" || op == "sub" || op == "mul" || op == "real_div")) {
+        const Place &x = counted.operands[0], &y = counted.operands[1];
+        counted.counts.coerced +=
+            count_indeterminate(op, values(x), x.shape, values(y), y.shape, counted.result.shape);
+    }
+}
+
+void Plan::count_result(Counted& counted, const Run& run, std::int64_t saturated) const {
+    const bool scan = counting_ != Counting::products && counted.result.slot >= 0;
+    counted.counts.saturated +=
+        scan ? count_infinite(run.slots[static_cast<std::size_t>(counted.result.slot)],
+                              counted.result.shape.elements())
+             : saturated;
+}
+
+std::vector<OperationCounts> Plan::counts() const {
+    std::vector<OperationCounts> counts;
+    for (const Counted& counted : counted_) {
+        if (counted.counts.saturated + counted.counts.coerced + counted.counts.vanished > 0) {
+            counts.push_back(counted.counts);
+        }
+    }
+    return counts;
 }
 
 int Plan::constant_slot(const mil::Literal& literal) {
@@ -294,8 +365,17 @@ void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulS
                                              numerics_.elementwise.output);
                         });
     }
-    for (const auto& scheduled : steps_) {
-        scheduled.step->run(run);
+    std::size_t step = 0;
+    for (Counted& counted : counted_) {
+        if (counting_ == Counting::vanishing) {
+            run.vanished = &counted.counts.vanished;
+        }
+        const std::int64_t saturated = statistics.saturated;
+        count_operands(counted, run);
+        for (; step < counted.end; ++step) {
+            steps_[step].step->run(run);
+        }
+        count_result(counted, run, statistics.saturated - saturated);
     }
     for (const auto& store : stores_) {
         Surface& surface = *bindings.outputs.find(store.name)->second;

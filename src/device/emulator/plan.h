@@ -9,6 +9,7 @@
 #include "base/fp16.h"
 #include "base/thread_pool.h"
 #include "device/device.h"
+#include "device/emulator/emulator.h"
 #include "kernels/matmul.h"
 #include "kernels/softmax.h"
 #include "kernels/unary.h"
@@ -29,6 +30,7 @@ struct Run {
     ThreadPool& pool;
     kernels::MatmulScratch& matmul_scratch;
     kernels::MatmulStatistics& statistics;
+    std::int64_t* vanished = nullptr;  ///< gains dropped products, where they are counted
 };
 
 /// One operation, prepared: shapes, strides and tables are fixed when the program is compiled.
@@ -50,7 +52,7 @@ class Plan {
   public:
     /// Throws Error{compile_failed} naming the operation that the emulator cannot evaluate.
     Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
-         Tables& tables);
+         Tables& tables, Counting counting = Counting::products);
 
     // For the makers of steps (one family of ops a file).
     const Numerics& numerics() const { return numerics_; }
@@ -88,6 +90,9 @@ class Plan {
     void evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulScratch& scratch,
                   kernels::MatmulStatistics& statistics);
 
+    /// Of the evaluations so far: operations for which something was counted.
+    std::vector<OperationCounts> counts() const;
+
     std::int64_t arena_elements() const { return static_cast<std::int64_t>(arena_.size()); }
 
   private:
@@ -110,7 +115,18 @@ class Plan {
         int slot = -1;
     };
 
+    /// One operation with steps of its own: what it counted, and the values that counting looks at.
+    struct Counted {
+        OperationCounts counts;
+        std::size_t end = 0;  ///< one past its last step
+        std::vector<Place> operands;
+        Place result;
+    };
+
     int make_slot(std::int64_t elements);
+    void count_from(const mil::Operation& operation);
+    void count_operands(Counted& counted, const Run& run) const;
+    void count_result(Counted& counted, const Run& run, std::int64_t saturated) const;
     int constant_slot(const mil::Literal& literal);
     Place place_of(const mil::Operand& operand, const mil::Type& type,
                    const mil::Operation& operation);
@@ -127,6 +143,8 @@ class Plan {
     std::map<const mil::Literal*, int> constant_slots_;
     std::vector<Slot> slots_;
     std::vector<Scheduled> steps_;
+    Counting counting_;
+    std::vector<Counted> counted_;
     std::vector<int> touched_;
     std::vector<Transfer> loads_;
     std::vector<Transfer> stores_;

@@ -3,10 +3,14 @@
 #include <cstring>
 
 #include "device/emulator/convolution.h"
+#include "device/emulator/counting.h"
 
 namespace pome::device::emulator {
 void multiply(const std::vector<kernels::MatmulJob>& jobs, Run& run) {
     const auto& rules = run.numerics.multiply_accumulate;
+    if (run.vanished != nullptr) {
+        *run.vanished += vanished_products(jobs, rules);
+    }
     if (rules.fixed_point) {
         kernels::matmul_exact(jobs, rules, run.pool, run.matmul_scratch, &run.statistics);
     } else {

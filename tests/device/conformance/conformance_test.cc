@@ -42,7 +42,10 @@ class LongPublished : public Published {};
 void reproduce(const Run& run) {
     ThreadPool pool;
     const std::string chip = chip_of_tier(run.tier);
-    const auto open = [&] { return emulator::make_emulator(chip, {}, pool); };
+    const auto open = [&] {
+        return emulator::make_emulator(chip + "/e5rt", {.strictness = Strictness::as_hardware},
+                                       pool);
+    };
     const Result result = run_case(run.what, open);
     // A case that says why it is open must fail: the reason goes when the behaviour comes.
     EXPECT_EQ(status_name(result.status), !run.what.open.empty()      ? "not reproduced"
@@ -95,14 +98,14 @@ TEST(Conformance, WrongArithmeticIsFound) {
     };
     emulator::Options ieee;
     ieee.mode = emulator::Mode::fast;
-    const auto fast = [&] { return emulator::make_emulator("m4", ieee, pool); };
+    const auto fast = [&] { return emulator::make_emulator("m4/e5rt", ieee, pool); };
     for (const char* id : {"N02", "N11", "N14", "R11b"}) {
         const auto result = run_case(find(id), fast);
         EXPECT_EQ(result.status, Result::Status::not_reproduced) << id;
         EXPECT_FALSE(result.found.empty()) << id;
     }
     // A refusal that does not come, and one that should not.
-    const auto m4 = [&] { return emulator::make_emulator("m4", {}, pool); };
+    const auto m4 = [&] { return emulator::make_emulator("m4/e5rt", {}, pool); };
     EXPECT_EQ(run_case(find("F02b"), m4).found, "it compiles");
     Case wanted = find("F02a");
     wanted.inputs[0].shape = {1, 1, 1, 70000};

@@ -90,7 +90,7 @@ TEST(Hardware, AttentionEqualsTheEngineInEveryBit) {
 TEST(Emulator, AgreesWithTheReferenceDeviceOnMixedPrograms) {
     ThreadPool pool;
     for (const Mode mode : {Mode::exact, Mode::fast}) {
-        const auto emulator = make_emulator("m4", {mode, {}}, pool);
+        const auto emulator = make_emulator("m4/e5rt", {.mode = mode}, pool);
         const auto reference = make_reference_device();
         Random random(9);
         for (int round = 0; round < 20; ++round) {
@@ -147,7 +147,7 @@ TEST(Emulator, ResultsDoNotDependOnThreads) {
 
 TEST(Emulator, RefusesWhatItDoesNotKnow) {
     ThreadPool pool(1);
-    const auto device = make_emulator("m4", {}, pool);
+    const auto device = make_emulator("m4/e5rt", {}, pool);
     const auto refusal = [&](const std::string& statement,
                              const std::string& type = "fp16, [1, 4, 1, 2]") {
         const std::string text = "program(1.3)\n{\n  func main<ios18>(tensor<" + type +
@@ -158,14 +158,15 @@ TEST(Emulator, RefusesWhatItDoesNotKnow) {
               "[emulator.compile] mystery: the emulator does not know this op; `pome devices "
               "--verbose` lists those it knows (line 4, %y)");
     EXPECT_EQ(refusal("tensor<fp16, [1, 70000, 1, 1]> y = relu(x = x);", "fp16, [1, 70000, 1, 1]"),
-              "[device.compile] emulator:m4 refuses the program: axis of size 70000 exceeds ANE "
-              "family H16's max dimension 65536 "
-              "(line 3, %x); split the axis (and 1 more)");
-    EXPECT_EQ(refusal("tensor<fp16, [1, 1, 1, 1, 1, 2]> y = reshape(x = x, shape = tensor<int32, "
-                      "[6]>([1, 1, 1, 1, 1, 2]));",
-                      "fp16, [2]"),
-              "[device.compile] emulator:m4 refuses the program: tensor rank 6 exceeds the ANE "
-              "maximum of 5 (line 4, %y); merge axes with reshape");
+              "[device.compile] emulator:m4/e5rt refuses the program: axis 1 of fp16 [1,70000,1,1] "
+              "exceeds ANE family 4's max dimension 65536: 70000 (line 3, %x, rule max_channels); "
+              "split the axis into several values (and 1 more)");
+    EXPECT_EQ(
+        refusal("tensor<fp16, [1, 1, 1, 1, 1, 2]> y = reshape(x = x, shape = tensor<int32, "
+                "[6]>([1, 1, 1, 1, 1, 2]));",
+                "fp16, [2]"),
+        "[device.compile] emulator:m4/e5rt refuses the program: tensor rank 6 exceeds the ANE "
+        "maximum of 5 (line 4, %y, rule max_rank); merge axes with reshape");
     EXPECT_TRUE(error_text([&] {
                     make_emulator("m99", {}, pool);
                 }).starts_with("[device.profile] no chip 'm99'; known: m1, "));
@@ -173,7 +174,7 @@ TEST(Emulator, RefusesWhatItDoesNotKnow) {
 
 TEST(Device, BindingsAreChecked) {
     ThreadPool pool(1);
-    const auto device = make_emulator("m4", {}, pool);
+    const auto device = make_emulator("m4/e5rt", {}, pool);
     Builder b;
     const auto x = b.input("x", Type::tensor(DType::fp16, {1, 4, 1, 2}));
     b.output(b.rename(b.unary("relu", x), "y"));
