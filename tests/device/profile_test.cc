@@ -118,6 +118,30 @@ TEST(Profile, BrokenFilesAreRefusedInTheseWords) {
     EXPECT_EQ(refusal("inherit = \"loop\"\n"),
               "[device.profile] profiles/loop.toml: more than 4 profiles inherit each other");
     EXPECT_NE(refusal("x = [\n").find("profiles/m1.toml:"), std::string::npos);
+    EXPECT_EQ(
+        refusal("chip = { value = \"m1\", evidence = \"measured\", source = \"s\" }\n"
+                "[routes.usb.limits]\nmax_rank = { value = 4, evidence = \"measured\", source "
+                "= \"s\" }"),
+        "[device.profile] profiles/m1.toml: 'routes.usb' is no route");
+}
+
+TEST(Profile, WhatHoldsForAChipByOneRouteOnlyHoldsThere) {
+    for (const char* raw : {"m1", "m1/client", "m2", "m2max/client"}) {
+        EXPECT_FALSE(find_profile(raw).capabilities.terse_dialect) << raw;
+        EXPECT_FALSE(find_profile(raw).capabilities.fp32_cast) << raw;
+    }
+    for (const char* free : {"m1/e5rt", "m2/e5rt", "m3", "m4/client"}) {
+        EXPECT_TRUE(find_profile(free).capabilities.terse_dialect) << free;
+    }
+    EXPECT_EQ(find_profile("m3max").failures.tile, Reaction::poisoned);
+    EXPECT_EQ(find_profile("m3max/e5rt").failures.tile, Reaction::works);
+    EXPECT_EQ(find_profile("m1").limits.matmul_inner_multiple, 32);
+    EXPECT_EQ(find_profile("m2").limits.matmul_inner_multiple, 0);
+    EXPECT_EQ(fact(find_profile("m1"), "capabilities.terse_dialect").evidence, "measured");
+    EXPECT_EQ(find_profile("m2").limits.layer_norm_one_passes.size(), 6U);
+    EXPECT_TRUE(find_profile("m4+macos15").blobs.size);
+    EXPECT_FALSE(find_profile("m4+macos26").blobs.size);
+    EXPECT_TRUE(find_profile("m4+budget-reclaimed").failures.budget_reclaimed);
 }
 
 }  // namespace

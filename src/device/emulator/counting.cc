@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+
+#include "reference/chip/multiply_accumulate.h"
 
 namespace pome::device::emulator {
 namespace {
@@ -9,23 +12,45 @@ namespace {
 constexpr int least_exponent = -14;  // subnormals count as the smallest normal numbers
 constexpr int exponents = 31;        // -14 to 16: exponent 31 is ordinary on this path
 
-/// Index of a non-zero value's exponent.
-std::size_t exponent_index(fp16 value) {
-    const int biased = (value.bits >> 10) & 31;
-    return static_cast<std::size_t>(std::max(biased, 1) - 1);
+int exponent_of(fp16 value) {
+    return std::max((value.bits >> 10) & 31, 1) - 15;
+}
+bool is_subnormal(fp16 value) {
+    return !is_zero(value) && (value.bits & 0x7C00) == 0;
 }
 
-using Histogram = std::array<std::int64_t, exponents>;
+/// The non-zero factors of one k: normal ones by exponent, subnormal ones one by one, because their
+/// products may round to zero without being dropped.
+struct Factors {
+    std::array<std::int64_t, exponents> normal{};
+    std::vector<fp16> subnormal;
+    std::vector<fp16> all;
 
-Histogram histogram(const fp16* values, std::int64_t count, std::int64_t stride) {
-    Histogram result{};
-    for (std::int64_t i = 0; i < count; ++i) {
-        const fp16 value = values[i * stride];
-        if (!is_zero(value)) {
-            ++result[exponent_index(value)];
+    Factors(const fp16* values, std::int64_t count, std::int64_t stride) {
+        for (std::int64_t i = 0; i < count; ++i) {
+            const fp16 value = values[i * stride];
+            if (is_subnormal(value)) {
+                subnormal.push_back(value);
+            } else if (!is_zero(value)) {
+                ++normal[static_cast<std::size_t>(exponent_of(value) - least_exponent)];
+            }
         }
     }
-    return result;
+    /// The normal factors, wanted where the other side has subnormal ones.
+    void list(const fp16* values, std::int64_t count, std::int64_t stride) {
+        for (std::int64_t i = 0; i < count; ++i) {
+            const fp16 value = values[i * stride];
+            if (!is_subnormal(value) && !is_zero(value)) {
+                all.push_back(value);
+            }
+        }
+    }
+};
+
+/// The scalar model's answer for one product of non-zero factors.
+bool vanishes(fp16 x, fp16 w, const Numerics::MultiplyAccumulate& rules) {
+    return is_zero(
+        reference::chip::multiply_accumulate(std::span(&x, 1), std::span(&w, 1), 0.0F, rules));
 }
 
 /// Strides of `shape` seen as `result`, 0 where it is repeated.
@@ -46,22 +71,41 @@ std::vector<std::int64_t> broadcast_strides(const Shape& shape, const Shape& res
 std::int64_t vanished_products(const std::vector<kernels::MatmulJob>& jobs,
                                const Numerics::MultiplyAccumulate& rules) {
     std::int64_t vanished = 0;
-    if (!rules.fixed_point || !rules.drop) {
+    if (!rules.fixed_point) {
         return vanished;
     }
     for (const auto& job : jobs) {
-        for (std::int64_t k = 0; k < job.a.columns; ++k) {
-            const Histogram a =
-                histogram(job.a.data + k * job.a.column_stride, job.a.rows, job.a.row_stride);
-            const Histogram b =
-                histogram(job.b.data + k * job.b.row_stride, job.b.columns, job.b.column_stride);
+        const kernels::Matrix &left = job.a, &right = job.b;
+        for (std::int64_t k = 0; k < left.columns; ++k) {
+            const fp16 *a_values = left.data + k * left.column_stride,
+                       *b_values = right.data + k * right.row_stride;
+            Factors a(a_values, left.rows, left.row_stride),
+                b(b_values, right.columns, right.column_stride);
             for (int i = 0; i < exponents; ++i) {
                 for (int j = 0; j < exponents; ++j) {
-                    if (i + j + 2 * least_exponent <= rules.drop_exponent) {
-                        vanished += a[static_cast<std::size_t>(i)] * b[static_cast<std::size_t>(j)];
+                    if (rules.drop && i + j + 2 * least_exponent <= rules.drop_exponent) {
+                        vanished += a.normal[static_cast<std::size_t>(i)] *
+                                    b.normal[static_cast<std::size_t>(j)];
                     }
                 }
             }
+            if (!a.subnormal.empty()) {
+                b.list(b_values, right.columns, right.column_stride);
+            }
+            if (!b.subnormal.empty()) {
+                a.list(a_values, left.rows, left.row_stride);
+            }
+            const auto one_by_one = [&](const std::vector<fp16>& some,
+                                        const std::vector<fp16>& others) {
+                for (const fp16 x : some) {
+                    for (const fp16 w : others) {
+                        vanished += vanishes(x, w, rules) ? 1 : 0;
+                    }
+                }
+            };
+            one_by_one(a.subnormal, b.all);
+            one_by_one(a.subnormal, b.subnormal);
+            one_by_one(b.subnormal, a.all);
         }
     }
     return vanished;

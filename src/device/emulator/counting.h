@@ -11,8 +11,9 @@
 
 namespace pome::device::emulator {
 
-/// Products of non-zero factors that the rule on exponents drops, in all jobs: for each k the
-/// factors are sorted by exponent, so it takes m + n steps and not m * n.
+/// Products of non-zero factors that are dropped or round to zero, in all jobs, by
+/// reference/chip/multiply_accumulate.h. For each k the normal factors are counted by exponent, so
+/// it takes m + n steps and not m * n. Normal factors of rules that drop nothing are not looked at.
 std::int64_t vanished_products(const std::vector<kernels::MatmulJob>& jobs,
                                const Numerics::MultiplyAccumulate& rules);
 
