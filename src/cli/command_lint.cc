@@ -66,8 +66,14 @@ int lint(const LintCommand& options) {
     }
     const device::Profile& profile = find_device_profile(options.device);
     const mil::Program program = mil::read(read_text(options.program), options.program);
-    mil::verify(program);
-    const auto findings = device::lint(program, profile);
+    std::vector<device::Finding> findings;
+    try {
+        mil::verify(program);
+    } catch (const Error& error) {  // its text names the line
+        findings.push_back({0, "", "verify", error.text(), "correct the program", profile.name});
+    }
+    const auto broken = device::lint(program, profile);
+    findings.insert(findings.end(), broken.begin(), broken.end());
     print_findings(options, findings);
     for (const auto& finding : findings) {
         if (finding.is_error()) {

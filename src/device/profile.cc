@@ -108,6 +108,7 @@ Limits read_limits(Facts& facts) {
     l.weight_bytes = size("weight_bytes");
     l.family_number = size("family_number");
     l.conv_input_channels = size("conv_input_channels");
+    l.transpose_elements = size("transpose_elements");
     l.strided_transpose_kernel = size("strided_transpose_kernel");
     l.matmul_inner_multiple = size("matmul_inner_multiple");
     l.max_pool_window = size("max_pool_window");

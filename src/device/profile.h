@@ -40,6 +40,7 @@ struct Limits {
     std::int64_t weight_bytes = 0;     ///< of one program
     std::int64_t family_number = 0;    ///< what the compiler calls the family: 2 for M1
     std::int64_t conv_input_channels = 0;
+    std::int64_t transpose_elements = 0;        ///< of the value that a transpose takes
     std::int64_t strided_transpose_kernel = 0;  ///< of a conv_transpose along an axis it strides
     std::int64_t matmul_inner_multiple = 0;     ///< products that a matmul sums
     std::int64_t max_pool_window = 0;           ///< where it is not pool_window

@@ -94,6 +94,11 @@ status=0
     grep -qF 'bad.mil:4: error: gelu: _ANECompiler : ANECCompile() FAILED (line 4, %y, rule gelu); write it with tanh or sigmoid' lint.txt ||
     fail "lint: status $status, $(cat lint.txt)"
 "$pome" lint bad.mil --device emulator:m4/e5rt >lint.txt || fail "lint of what e5rt takes: $(cat lint.txt)"
+printf 'program(1.3)\n{\nfunc main<ios18>(tensor<fp16, [1, 64, 1, 32]> x) {\ntensor<fp16, [1, 64, 1, 33]> y = gelu(x = z);\n} -> (y);\n}\n' >broken.mil
+status=0
+"$pome" lint broken.mil --device emulator:m4 >lint.txt || status=$?
+[ $status = 1 ] && grep -qF "broken.mil:0: error: [mil.gelu] 'z' is not defined before it is used (line 4, %y) (rule verify); correct the program" lint.txt &&
+    grep -qF 'rule gelu' lint.txt || fail "lint of what does not verify: status $status, $(cat lint.txt)"
 status=0
 "$pome" lint bad.mil --device emulator:m9 2>error || status=$?
 [ $status = 1 ] && grep -q "no chip 'm9'" error || fail "lint for an unknown chip: status $status"

@@ -94,7 +94,7 @@ void int16_io(Lint& lint) {
 }
 
 std::int64_t row_of(const mil::Type& type) {
-    const std::int64_t elements = type.shape.rank() == 0 ? 1 : type.shape[-1];
+    const std::int64_t elements = type.shape.rank() == 0 ? 1 : bounded(type.shape[-1]);
     return elements * static_cast<std::int64_t>(size_in_memory(type.dtype));
 }
 

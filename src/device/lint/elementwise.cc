@@ -55,6 +55,11 @@ void square_activation_width(Lint& lint, const mil::Operation& operation) {
     }
 }
 
+bool is_single(const mil::Type& type) {
+    return type.is_tensor() && std::all_of(type.shape.begin(), type.shape.end(),
+                                           [](std::int64_t size) { return size == 1; });
+}
+
 void rounding_scale(Lint& lint, const mil::Operation& operation) {
     static constexpr std::array<std::string_view, 3> roundings{"floor", "ceil", "round"};
     if (operation.op != "mul" || lint.profile.failures.rounding_scale == Reaction::works) {
@@ -64,8 +69,7 @@ void rounding_scale(Lint& lint, const mil::Operation& operation) {
         const mil::Operation* made = lint.view.producer(operation, value);
         const mil::Literal* constant = lint.view.constant(operation, factor);
         if (made != nullptr && is_one_of(roundings, *made) && constant != nullptr &&
-            constant->type.is_tensor() && constant->type.shape.is_static() &&
-            constant->type.shape.elements() == 1) {
+            is_single(constant->type)) {
             lint.report(lint.profile.failures.rounding_scale, operation,
                         fmt::format("mul by one number right after {}: the chip leaves the mul out",
                                     made->op),

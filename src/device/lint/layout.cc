@@ -15,7 +15,7 @@ void transpose_extent(Lint& lint, const mil::Operation& operation) {
         return;
     }
     for (int axis = 0; axis < x->shape.rank(); ++axis) {
-        const auto to = static_cast<int>((*perm)[static_cast<std::size_t>(axis)]);
+        const int to = whole((*perm)[static_cast<std::size_t>(axis)]);
         const bool moved = (to < 0 ? to + x->shape.rank() : to) != axis;
         if (moved && x->shape[axis] > most) {
             lint.report(Reaction::refused, operation,
@@ -24,6 +24,23 @@ void transpose_extent(Lint& lint, const mil::Operation& operation) {
                         "cut the axis and transpose the parts");
             return;
         }
+    }
+}
+
+void transpose_elements(Lint& lint, const mil::Operation& operation) {
+    const mil::Type* x = operation.op == "transpose" ? lint.view.type(operation, "x") : nullptr;
+    const std::int64_t most = lint.profile.limits.transpose_elements;
+    if (x == nullptr || most == 0 || !x->shape.is_static()) {
+        return;
+    }
+    std::int64_t elements = 1;
+    for (const std::int64_t size : x->shape) {
+        elements = bounded(elements * bounded(size));
+    }
+    if (elements > most) {
+        lint.report(Reaction::refused, operation,
+                    fmt::format("transpose of {} elements, more than {}", elements, most),
+                    "cut the value and transpose the parts");
     }
 }
 
@@ -45,8 +62,7 @@ bool begins_inside(const Lint& lint, const mil::Operation& operation) {
     if (operation.op == "split") {
         const auto axis = lint.view.number(operation, "axis");
         const int rank = x->shape.rank();
-        return axis && (static_cast<int>(*axis) == rank - 1 || *axis == -1.0) &&
-               operation.results.size() > 1;
+        return axis && (whole(*axis) == rank - 1 || *axis == -1.0) && operation.results.size() > 1;
     }
     return false;
 }
@@ -91,7 +107,7 @@ void concat_axis(Lint& lint, const mil::Operation& operation) {
     if (!axis || *axis < 0.0) {
         lint.report(
             Reaction::refused, operation,
-            axis ? fmt::format("concat along axis {}: {}", static_cast<int>(*axis), compile_failed)
+            axis ? fmt::format("concat along axis {}: {}", whole(*axis), compile_failed)
                  : fmt::format("concat along an axis that is no constant: {}", compile_failed),
             "count the axis from the front, as a constant");
     }
@@ -140,7 +156,7 @@ void reflect_padding(Lint& lint, const mil::Operation& operation) {
 
 /// Whether `factor` is a product of the engine's factors 2, 3, 4 and 8.
 bool composes(double factor) {
-    auto left = static_cast<std::int64_t>(factor);
+    int left = whole(factor);
     while (left > 1 && (left % 2 == 0 || left % 3 == 0)) {
         left /= left % 2 == 0 ? 2 : 3;
     }
@@ -261,11 +277,15 @@ void gather_envelope(Lint& lint, const mil::Operation& operation) {
         return;
     }
     constexpr std::int64_t most = 3;
-    if ((x->shape.rank() >= 4 && x->shape[0] != 1) || indices->shape.elements() > most) {
+    std::int64_t count = 1;
+    for (const std::int64_t size : indices->shape) {
+        count = bounded(count * bounded(size));
+    }
+    if ((x->shape.rank() >= 4 && x->shape[0] != 1) || count > most) {
         lint.report(Reaction::refused, operation,
                     fmt::format("gather of {} by {} indices: Cannot decompose layer on this "
                                 "architecture",
-                                x->text(), indices->shape.elements()),
+                                x->text(), count),
                     "write slices and concat, or multiply by a one-hot matrix");
     }
 }
@@ -278,7 +298,7 @@ void gather_last_axis(Lint& lint, const mil::Operation& operation) {
         return;
     }
     const auto given = lint.view.number(operation, "axis");
-    const int axis = given ? static_cast<int>(*given) : 0;
+    const int axis = given ? whole(*given) : 0;
     if ((axis < 0 ? axis + x->shape.rank() : axis) == x->shape.rank() - 1) {
         lint.report(
             lint.profile.failures.last_axis_gather, operation,
@@ -303,6 +323,8 @@ Rules layout_rules() {
     return {
         {"transpose_extent", "transpose moves axes of limits.max_transpose elements at most",
          "limits.max_transpose", nullptr, transpose_extent},
+        {"transpose_elements", "transpose takes limits.transpose_elements at most",
+         "limits.transpose_elements", nullptr, transpose_elements},
         {"width_slice",
          "slices that begin inside the width clamp at 4094 where numerics.slice says",
          "numerics.slice.width_gain", nullptr, width_slice},

@@ -72,6 +72,9 @@ constexpr RuleText dialect_rule{"dialect",
 }  // namespace
 
 std::string Finding::text() const {
+    if (value.empty()) {
+        return fmt::format("{} (rule {}); {}", message, rule, remedy);
+    }
     const std::string place = line > 0 ? fmt::format("line {}, %{}", line, value) : "%" + value;
     return fmt::format("{} ({}, rule {}); {}", message, place, rule, remedy);
 }

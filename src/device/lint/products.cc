@@ -19,6 +19,24 @@ void conv_rank(Lint& lint, const mil::Operation& operation) {
     }
 }
 
+void groups(Lint& lint, const mil::Operation& operation) {
+    const mil::Type* x = operation.op == "conv" ? lint.view.type(operation, "x") : nullptr;
+    const mil::Type* weight = lint.view.type(operation, "weight");
+    const auto given = lint.view.number(operation, "groups");
+    const int count = given ? whole(*given) : 1;
+    if (x == nullptr || weight == nullptr || x->shape.rank() < 3 || weight->shape.rank() < 2 ||
+        !x->shape.is_static() || !weight->shape.is_static()) {
+        return;
+    }
+    if (count < 1 || x->shape[1] % count != 0 || weight->shape[0] % count != 0 ||
+        weight->shape[1] != x->shape[1] / count) {
+        lint.report(Reaction::refused, operation,
+                    fmt::format("KernelChannels ({}) != InputChannels ({}) / Group ({})",
+                                weight->shape[1], x->shape[1], count),
+                    "input and output channels must be divisible by the groups");
+    }
+}
+
 void conv_kernel_width(Lint& lint, const mil::Operation& operation) {
     const mil::Type* weight = is_conv(operation) ? lint.view.type(operation, "weight") : nullptr;
     const std::int64_t most = lint.profile.limits.conv_kernel_width;
@@ -146,11 +164,11 @@ std::int64_t inner_of(const Lint& lint, const mil::Operation& operation) {
         return 0;
     }
     if (operation.op == "linear") {
-        return x->shape[-1];
+        return bounded(x->shape[-1]);
     }
     return operation.op != "matmul" || x->shape.rank() < 2 ? 0
-           : lint.view.flag(operation, "transpose_x")      ? x->shape[-2]
-                                                           : x->shape[-1];
+           : lint.view.flag(operation, "transpose_x")      ? bounded(x->shape[-2])
+                                                           : bounded(x->shape[-1]);
 }
 
 void matmul_inner(Lint& lint, const mil::Operation& operation) {
@@ -272,6 +290,8 @@ Rules product_rules() {
     return {
         {"conv_rank", "no three-dimensional convolutions", "ane-guide ch. 4, 8", nullptr,
          conv_rank},
+        {"groups", "input and output channels of conv divide into its groups",
+         "ane-guide ch. 4, on M1; compiler's validator", nullptr, groups},
         {"conv_kernel_width", "kernels have at most limits.conv_kernel_width columns",
          "limits.conv_kernel_width", nullptr, conv_kernel_width},
         {"conv_kernel_height", "kernels have at most limits.conv_kernel_height rows",

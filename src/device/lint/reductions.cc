@@ -16,7 +16,7 @@ std::int64_t axis_size(const Lint& lint, const mil::Operation& operation, std::i
         return 0;
     }
     const std::int64_t rank = x->shape.rank();
-    std::int64_t axis = given ? static_cast<std::int64_t>(*given) : otherwise;
+    std::int64_t axis = given ? whole(*given) : otherwise;
     axis = axis < 0 ? axis + rank : axis;
     return axis < 0 || axis >= rank ? 0 : x->shape[static_cast<int>(axis)];
 }
@@ -75,7 +75,7 @@ void topk_k(Lint& lint, const mil::Operation& operation) {
     const auto k = operation.op == "topk" ? lint.view.number(operation, "k") : std::nullopt;
     if (k && (*k == 3.0 || *k == 4.0)) {
         lint.report(Reaction::refused, operation,
-                    fmt::format("topk with k = {}: {}", static_cast<int>(*k), compile_failed),
+                    fmt::format("topk with k = {}: {}", whole(*k), compile_failed),
                     "ask for 5 and drop what is too much");
     }
 }
@@ -159,10 +159,10 @@ void layer_norm_affine(Lint& lint, const mil::Operation& operation) {
     const auto axes = lint.view.numbers(operation, "axes");
     for (int axis = 0; axis < x->shape.rank(); ++axis) {
         const bool normalized = !axes || std::any_of(axes->begin(), axes->end(), [&](double given) {
-            const auto at = static_cast<int>(given);
+            const int at = whole(given);
             return (at < 0 ? at + x->shape.rank() : at) == axis;
         });
-        size = normalized && size < (std::int64_t{1} << 31) ? size * x->shape[axis] : size;
+        size = normalized ? bounded(size * bounded(x->shape[axis])) : size;
     }
     const Limits& limits = lint.profile.limits;
     const int live = int{is_live(lint, operation, "gamma")} + int{is_live(lint, operation, "beta")};

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,6 +72,14 @@ inline constexpr std::string_view invalid_program =
     "_ANECompiler : ANECCompile() FAILED err=(InvalidMILProgram)";
 inline constexpr std::string_view no_backend =
     "Some ops are not supported on any of the specified backends";
+
+/// Axes and counts come from texts: whatever is written there, these stay in range.
+inline int whole(double value) {
+    return static_cast<int>(std::clamp(value, -0x1p30, 0x1p30));
+}
+inline std::int64_t bounded(std::int64_t size) {
+    return std::min(size, std::int64_t{1} << 31);
+}
 
 /// Bytes of a dense tensor, at most 2^60; 0 for what is no static tensor.
 std::int64_t bytes_of(const mil::Type& type);

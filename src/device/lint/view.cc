@@ -84,8 +84,12 @@ std::optional<std::vector<double>> FunctionView::numbers(const mil::Operation& o
         return std::nullopt;
     }
     const auto* bytes = std::get_if<mil::Literal::Bytes>(&literal->payload);
-    const auto wanted = static_cast<std::uint64_t>(literal->type.shape.elements());
-    if (bytes == nullptr || bytes->size() / size_in_memory(literal->type.dtype) != wanted) {
+    double wanted = 1.0;  // a product of sizes that were only read may not fit an integer
+    for (const std::int64_t size : literal->type.shape) {
+        wanted *= static_cast<double>(size);
+    }
+    if (bytes == nullptr || size_in_memory(literal->type.dtype) == 0 ||
+        static_cast<double>(bytes->size() / size_in_memory(literal->type.dtype)) != wanted) {
         return std::nullopt;
     }
     return literal->numbers();

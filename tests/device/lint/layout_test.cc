@@ -27,6 +27,28 @@ TEST(LintLayout, TransposeMovesAxesUpToTheFamilysExtent) {
     expect_limits(cases);
 }
 
+TEST(LintLayout, TransposeTakesSoManyElements) {
+    const auto transpose = [](int rows) {
+        return program(value(fmt::format("1, {}, 1, 4096", rows)),
+                       value("1, 1, 1, 32", "y") +
+                           " = transpose(x = x, perm = " + integers({0, 3, 2, 1}) + ");");
+    };
+    std::vector<Case> cases;
+    for (const auto& [chip, most] : {std::pair{"m1", 8388607},
+                                     {"m2", 8388607},
+                                     {"m3", 8388607},
+                                     {"m4", 16777215},
+                                     {"m5", 16777215},
+                                     {"m6", 16777215}}) {
+        const int rows = (most + 1) / 4096;
+        cases.push_back({chip, "transpose_elements", transpose(rows - 1), transpose(rows),
+                         fmt::format("transpose of {} elements, more than {} (line 4, %y); cut the "
+                                     "value and transpose the parts",
+                                     most + 1, most)});
+    }
+    expect_limits(cases);
+}
+
 std::string slice(const std::vector<int>& begin) {
     return program(value("1, 64, 32, 64"),
                    value("1, 32, 16, 32", "y") + " = slice_by_size(x = x, begin = " +

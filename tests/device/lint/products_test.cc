@@ -85,6 +85,17 @@ TEST(LintProducts, ConvolutionsAreTwoDimensional) {
     expect_limits(cases);
 }
 
+TEST(LintProducts, GroupsDivideTheChannels) {
+    std::vector<Case> cases;
+    for (const char* chip : {"m1", "m4", "m5/e5rt"}) {
+        cases.push_back({chip, "groups", conv("1, 8, 1, 32", "8, 2, 1, 1", ", groups = int32(4)"),
+                         conv("1, 8, 1, 32", "9, 2, 1, 1", ", groups = int32(3)"),
+                         "KernelChannels (2) != InputChannels (8) / Group (3) (line 5, %y); input "
+                         "and output channels must be divisible by the groups"});
+    }
+    expect_limits(cases);
+}
+
 TEST(LintProducts, ConvolutionInputsOfTheRawRoutes) {
     std::vector<Case> cases;
     for (const char* chip : {"m1", "m2", "m3", "m4", "m5", "m6", "m4/client"}) {
