@@ -68,7 +68,8 @@ void devices(const DevicesCommand& options) {
     fmt::print("alternatives, where sources disagree (emulator:CHIP+NAME): {}\n",
                fmt::join(device::known_alternatives(), ", "));
     if (options.verbose) {
-        fmt::print("ops of the emulator: {}\n", fmt::join(device::emulator::supported_ops(), " "));
+        fmt::print("ops of the emulator: {} (pome ops lists them by chip)\n",
+                   fmt::join(device::emulator::supported_ops(), " "));
     }
 }
 

@@ -20,6 +20,7 @@ void add_train(CLI::App& app, int& status);
 void add_generate(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_devices(CLI::App& app);
+void add_ops(CLI::App& app);
 void add_run(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_data(CLI::App& app);

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     cli::add_generate(app);
     cli::add_eval(app);
     cli::add_devices(app);
+    cli::add_ops(app);
     cli::add_run(app);
     cli::add_lint(app, status);
     cli::add_inspect(app);

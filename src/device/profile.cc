@@ -192,9 +192,18 @@ mil::BlobRules read_blobs(Facts& facts) {
     return b;
 }
 
+FrontEnd read_front_end(Facts& facts) {
+    const std::string name = facts.text("front_end");
+    if (name != "book" && name != "sweep") {
+        fail(Code::malformed_file, here, "front_end is '{}', not book or sweep", name);
+    }
+    return name == "book" ? FrontEnd::book : FrontEnd::sweep;
+}
+
 std::optional<std::string_view> builtin_file(std::string_view name) {
     for (const ProfileText& text : builtin_profile_texts()) {
-        if (text.name == name) {
+        // profiles/ops.toml is the catalogue of ops (device/op_support.h), no chip.
+        if (text.name == name && name != "ops") {
             return text.toml;
         }
     }
@@ -272,6 +281,7 @@ Profile read_profile(std::string_view name, ProfileFiles files) {
     profile.engines = whole.integer("engines", 1, 8);
     profile.cores = whole.integer("cores", 1, 256);
     profile.route = route;
+    profile.front_end = read_front_end(whole);
     profile.limits = read_limits(whole);
     profile.surfaces = read_surfaces(whole);
     profile.capabilities = read_capabilities(whole);

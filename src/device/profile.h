@@ -86,6 +86,12 @@ struct Capabilities {
     friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 
+/// Which ops the route's compiler knows where sources disagree (device/op_support.h).
+enum class FrontEnd : std::uint8_t {
+    book,   ///< those of the guide's appendix A
+    sweep,  ///< those that ANEForge's sweep of an M5 compiled
+};
+
 /// What one chip, reached by one route, accepts and how it behaves: data read from profiles/.
 struct Profile {
     std::string name;       ///< "m4", "m4/e5rt", "m4/in-memory+ties-even": after "emulator:"
@@ -94,8 +100,9 @@ struct Profile {
     std::string family;     ///< compiler family, "H16"
     std::int64_t tier = 0;  ///< capability tier A<tier>: 13 for M1 ... 18 for M6
     std::int64_t engines = 1;
-    std::int64_t cores = 16;      ///< of one engine
-    std::string route;            ///< "in-memory"
+    std::int64_t cores = 16;  ///< of one engine
+    std::string route;        ///< "in-memory"
+    FrontEnd front_end = FrontEnd::book;
     DType compute = DType::fp16;  ///< what programs for this device are written in
     Limits limits;
     SurfaceRules surfaces;

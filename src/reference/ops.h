@@ -5,6 +5,7 @@
 // element by element are in scalar.h.
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "reference/elementwise.h"
@@ -38,6 +39,11 @@ Tensor conv_transpose(const Tensor& x, const Tensor& weight, const Tensor* bias,
 /// `mask` broadcasts to [.., L, S] and is added; nullptr for none.
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                                     const Tensor* mask);
+
+/// Products of x and y summed over the labels that the result does not have; one label an axis. The
+/// matmul-like forms: no label twice in one operand.
+Tensor einsum(const Tensor& x, const Tensor& y, std::string_view x_labels,
+              std::string_view y_labels, std::string_view result_labels, const Shape& result);
 
 // Reductions: along `axes`, each in [0, rank); the reduced axes keep size 1.
 
@@ -83,6 +89,10 @@ Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, c
 /// x / sqrt(sum of x^2 over the last three axes + epsilon).
 Tensor l2_norm(const Tensor& x, double epsilon);
 
+/// x / (k + alpha / size * sum of x^2 over `size` neighbouring channels)^beta; (size - 1) / 2 of
+/// them before the channel itself, fewer at the ends.
+Tensor local_response_norm(const Tensor& x, std::int64_t size, double alpha, double beta, double k);
+
 // Windows over spatial axes of x [N, C, spatial..].
 
 /// The largest x of each window; padding does not count.
@@ -92,7 +102,41 @@ Tensor max_pool(const Tensor& x, const std::vector<std::int64_t>& kernel, const 
 Tensor avg_pool(const Tensor& x, const std::vector<std::int64_t>& kernel, const Window& window,
                 bool exclude_padding, const Shape& result);
 
+/// The square root of the sum of squares of each window; padding counts as zeros.
+Tensor l2_pool(const Tensor& x, const std::vector<std::int64_t>& kernel, const Window& window,
+               const Shape& result);
+
+// Images: the last two axes are height and width.
+
+/// Where Core ML's resize ops take their samples.
+enum class Sampling : std::uint8_t {
+    strict_align_corners,  ///< first and last samples on the corners
+    align_corners,         ///< the same, and the middle when there is one sample
+    plain,                 ///< "DEFAULT": the last one a step before the end
+    offset_corners,
+    unalign_corners,  ///< samples in the middle of their share of the image
+};
+/// `to` positions in [0, from - 1].
+std::vector<double> sample_positions(std::int64_t from, std::int64_t to, Sampling sampling);
+/// Element i of n comes from element floor(i * size / n).
+Tensor resize_nearest(const Tensor& x, std::int64_t height, std::int64_t width);
+/// Linear between the four neighbours of each position.
+Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width, Sampling sampling);
+
 // Layout.
+
+/// Channels to a block of positions and back (x [N, C, H, W]): depth_to_space takes the block's
+/// offsets from the outer part of the channels, pixel_shuffle from the inner part.
+Tensor depth_to_space(const Tensor& x, std::int64_t block);
+Tensor space_to_depth(const Tensor& x, std::int64_t block);
+Tensor pixel_shuffle(const Tensor& x, std::int64_t factor);
+Tensor pixel_unshuffle(const Tensor& x, std::int64_t factor);
+/// Blocks of positions to the batch and back; the block's offsets are the outer part of the batch.
+Tensor space_to_batch(const Tensor& x, std::int64_t block_h, std::int64_t block_w);
+Tensor batch_to_space(const Tensor& x, std::int64_t block_h, std::int64_t block_w);
+/// x with the elements begin + i * stride of every axis replaced by update's.
+Tensor slice_update(const Tensor& x, const Tensor& update, const std::vector<std::int64_t>& begin,
+                    const std::vector<std::int64_t>& stride, const Shape& size);
 
 /// result axis i is x's axis perm[i].
 Tensor transpose(const Tensor& x, const std::vector<int>& perm);
@@ -119,10 +163,15 @@ Tensor gather(const Tensor& x, const Tensor& indices, int axis, int batch_dims,
               const Shape& result);
 /// y[.., i, ..] = x[.., indices[.., i, ..], ..] along axis.
 Tensor gather_along_axis(const Tensor& x, const Tensor& indices, int axis);
+/// The parts of x that rows of indices name: each row holds an index for each axis after the first
+/// `batch_dims`, which x and indices share.
+Tensor gather_nd(const Tensor& x, const Tensor& indices, int batch_dims, const Shape& result);
 /// a where cond is not 0, else b; broadcast.
 Tensor select(const Tensor& cond, const Tensor& a, const Tensor& b);
 /// x, below 0 alpha[c] x, c the index along axis 1.
 Tensor prelu(const Tensor& x, const Tensor& alpha);
+/// alpha[c] log(1 + exp(beta[c] x)), c the index along axis 1.
+Tensor softplus_parametric(const Tensor& x, const Tensor& alpha, const Tensor& beta);
 
 // Quantization. scale and zero_point have one element, or one for each index along `axis`;
 // zero_point may be nullptr.

@@ -123,6 +123,9 @@ status=0
 "$pome" run "$source/examples/double.mil" --input x=x.npy --strictness lenient 2>error || status=$?
 [ $status = 1 ] && grep -qF "[cli.device] strictness 'lenient' is not strict or as-hardware" error || fail "strictness: $(cat error)"
 "$pome" run "$source/examples/double.mil" --input x=x.npy --strictness as-hardware --count-vanished --json | grep -q '"operations":\[\]' || fail "run --json"
+"$pome" ops --markdown >ops.md
+cmp ops.md "$source/docs/ops.md" || fail "docs/ops.md is not what the schemas say: pome ops --markdown > docs/ops.md"
+"$pome" ops --device emulator:m1 | grep -q "^sin .* no .* it needs A15 or later; use a polynomial" || fail "ops of the M1"
 status=0
 "$pome" generate --model nothing 2>error || status=$?
 [ $status = 2 ] || fail "wrong usage has status $status"

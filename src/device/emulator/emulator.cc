@@ -1,6 +1,9 @@
 #include "device/emulator/emulator.h"
 
+#include <algorithm>
+
 #include "device/emulator/plan.h"
+#include "mil/passes/decompose.h"
 
 namespace pome::device::emulator {
 namespace {
@@ -8,10 +11,12 @@ namespace {
 class EmulatorExecutable final : public Executable {
   public:
     EmulatorExecutable(const mil::Package& package, const mil::Function& function,
-                       const Numerics& numerics, Tables& tables, Counting counting,
-                       ThreadPool& pool)
+                       const Profile& profile, Tables& tables, Counting counting, ThreadPool& pool)
         : Executable(function.parameters, output_types(function)),
-          plan_(package, function, numerics, tables, counting),
+          plan_(package,
+                mil::passes::decompose(function, package.weights,
+                                       {profile.capabilities.attention_mask}),
+                profile, tables, counting),
           pool_(pool) {}
 
     Arithmetic arithmetic() const override {
@@ -55,7 +60,7 @@ class Emulator final : public Device {
                                       std::string_view function) override {
         return std::make_unique<EmulatorExecutable>(package,
                                                     *package.program.find_function(function),
-                                                    profile_.numerics, tables_, counting_, pool_);
+                                                    profile_, tables_, counting_, pool_);
     }
 
     Profile profile_;
@@ -89,9 +94,12 @@ Numerics fast_numerics() {
 
 std::vector<std::string_view> supported_ops() {
     std::vector<std::string_view> ops{"const"};
-    for (const auto& [op, maker] : makers()) {
-        ops.push_back(op);
+    for (const mil::Schema* schema : mil::schemas()) {
+        if (makers().contains(schema->name) || mil::passes::decomposition_of(schema->name)) {
+            ops.push_back(schema->name);
+        }
     }
+    std::sort(ops.begin(), ops.end());
     return ops;
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "device/emulator/counting.h"
+#include "device/op_support.h"
 #include "kernels/convert.h"
 
 namespace pome::device::emulator {
@@ -12,6 +14,53 @@ namespace {
 constexpr std::string_view here = "emulator.compile";
 constexpr std::int64_t conversion_grain = 16384;
 constexpr std::size_t alignment = 64;  // elements: slots start on cache lines
+
+/// What may cross a program's boundary (spec.md 2.1).
+bool crosses(DType dtype) {
+    return dtype == DType::fp16 || dtype == DType::fp32 || dtype == DType::int8 ||
+           dtype == DType::uint8 || dtype == DType::int16 || dtype == DType::uint16;
+}
+
+/// Integers of a surface as halves: exact for 8 bits, ties away beyond 2048.
+template <typename Integer>
+void load_integers(const Surface& surface, fp16* target) {
+    for (std::int64_t i = 0; i < surface.elements(); ++i) {
+        Integer value;
+        std::memcpy(&value, surface.bytes().data() + i * static_cast<std::int64_t>(sizeof value),
+                    sizeof value);
+        target[i] = to_fp16(static_cast<float>(value), Rounding::nearest_away);
+    }
+}
+
+/// Halves as integers: fractions cut off, values beyond the range at its ends, NaN 0.
+template <typename Integer>
+void store_integers(const fp16* source, Surface& surface) {
+    constexpr auto low = static_cast<float>(std::numeric_limits<Integer>::lowest()),
+                   high = static_cast<float>(std::numeric_limits<Integer>::max());
+    for (std::int64_t i = 0; i < surface.elements(); ++i) {
+        const float value = to_float(source[i]);
+        const auto stored = static_cast<Integer>(value >= low  ? std::min(value, high)
+                                                 : value < low ? low
+                                                               : 0.0F);
+        std::memcpy(surface.bytes().data() + i * static_cast<std::int64_t>(sizeof stored), &stored,
+                    sizeof stored);
+    }
+}
+
+/// Calls `use` with an integer of the type that `dtype` is.
+template <typename Use>
+void with_integer(DType dtype, Use use) {
+    switch (dtype) {
+        case DType::int8:
+            return use(std::int8_t{});
+        case DType::uint8:
+            return use(std::uint8_t{});
+        case DType::int16:
+            return use(std::int16_t{});
+        default:
+            return use(std::uint16_t{});
+    }
+}
 
 /// The elements of a float literal as the engine stores them.
 std::vector<fp16> halves(const mil::Literal& literal, const mil::WeightFiles& weights) {
@@ -41,9 +90,13 @@ void Plan::refuse(const mil::Operation& operation, const std::string& reason) {
     fail(Code::compile_failed, here, "{}: {} {}", operation.op, reason, mil::where(operation));
 }
 
-Plan::Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
+Plan::Plan(const mil::Package& package, const mil::Function& function, const Profile& profile,
            Tables& tables, Counting counting)
-    : package_(&package), numerics_(numerics), tables_(tables), counting_(counting) {
+    : package_(&package),
+      numerics_(profile.numerics),
+      capabilities_(profile.capabilities),
+      tables_(tables),
+      counting_(counting) {
     add_inputs(function);
     for (const auto& operation : function.operations) {
         add_operation(operation);
@@ -53,6 +106,8 @@ Plan::Plan(const mil::Package& package, const mil::Function& function, const Num
     // Only needed while planning; the literals they point to belong to the caller.
     package_ = nullptr;
     known_.clear();
+    producers_.clear();
+    folded_.clear();
     constant_slots_.clear();
 }
 
@@ -71,11 +126,12 @@ void Plan::add_inputs(const mil::Function& function) {
         if (parameter.type.dtype == DType::fp16) {
             slots_[static_cast<std::size_t>(slot)].kind = Kind::input;
             slots_[static_cast<std::size_t>(slot)].boundary = parameter.name;
-        } else if (parameter.type.dtype == DType::fp32) {
+        } else if (crosses(parameter.type.dtype)) {
             loads_.push_back({parameter.name, slot});
         } else {
             fail(Code::compile_failed, here,
-                 "input '{}' is {}: the emulator takes fp16 and fp32 inputs; cast outside",
+                 "input '{}' is {}: the engine takes fp16, fp32 and integers of 8 and 16 bits; "
+                 "cast outside",
                  parameter.name, parameter.type.text());
         }
     }
@@ -91,23 +147,22 @@ void Plan::add_operation(const mil::Operation& operation) {
         return;
     }
     if (schema == nullptr || maker == makers().end()) {
+        const OpSupport* support = find_op_support(operation.op);
+        if (support != nullptr && !support->unmodelled.empty()) {
+            refuse(operation, "not emulated: " + support->unmodelled + "; use " + support->remedy);
+        }
         refuse(operation,
                "the emulator does not know this op; `pome devices --verbose` lists those it knows");
     }
-    const mil::Arguments arguments(
-        operation, *schema,
-        [this](std::string_view name) -> const mil::Known* {
-            const auto found = known_.find(name);
-            return found == known_.end() ? nullptr : &found->second;
-        },
-        &package_->weights);
+    const mil::Arguments arguments = arguments_of(operation);
     const std::size_t first = steps_.size();
     maker->second(*this, operation, arguments);
     if (steps_.size() > first) {
         count_from(operation);
     }
     for (const auto& result : operation.results) {
-        known_[result.name] = {result.type};
+        known_.try_emplace(result.name, mil::Known{result.type});
+        producers_[result.name] = &operation;
     }
 }
 
@@ -177,6 +232,80 @@ std::vector<OperationCounts> Plan::counts() const {
     return counts;
 }
 
+mil::Lookup Plan::lookup() const {
+    return [this](std::string_view name) -> const mil::Known* {
+        const auto found = known_.find(name);
+        return found == known_.end() ? nullptr : &found->second;
+    };
+}
+
+mil::Arguments Plan::arguments_of(const mil::Operation& operation) const {
+    return {operation, *mil::find_schema(operation.op), lookup(), &package_->weights};
+}
+
+mil::Arguments Plan::arguments_with(const mil::Operation& operation,
+                                    const std::map<std::string, mil::Known>& replaced) const {
+    return {operation, *mil::find_schema(operation.op),
+            [this, &replaced](std::string_view name) -> const mil::Known* {
+                if (const auto found = replaced.find(std::string(name)); found != replaced.end()) {
+                    return &found->second;
+                }
+                const auto found = known_.find(name);
+                return found == known_.end() ? nullptr : &found->second;
+            },
+            &package_->weights};
+}
+
+const mil::Operation* Plan::producer(const mil::Arguments& arguments, std::string_view name) const {
+    const mil::Argument* argument = arguments.operation().find_argument(name);
+    if (argument == nullptr || argument->operands.size() != 1) {
+        return nullptr;
+    }
+    const auto* value = std::get_if<std::string>(&argument->operands.front());
+    const auto found = value != nullptr ? producers_.find(*value) : producers_.end();
+    return found == producers_.end() ? nullptr : found->second;
+}
+
+std::optional<reference::Tensor> Plan::elements(const mil::Arguments& arguments,
+                                                std::string_view name) const {
+    if (!arguments.has(name)) {
+        return std::nullopt;
+    }
+    if (arguments.constant(name) != nullptr) {
+        return arguments.tensor(name);
+    }
+    const mil::Argument* argument = arguments.operation().find_argument(name);
+    const auto* value =
+        argument != nullptr ? std::get_if<std::string>(&argument->operands.front()) : nullptr;
+    const auto found = value != nullptr ? known_.find(*value) : known_.end();
+    if (found == known_.end() || found->second.tensor == nullptr) {
+        return std::nullopt;
+    }
+    return *found->second.tensor;
+}
+
+int Plan::constants(std::vector<fp16> values) {
+    const int slot = make_slot(static_cast<std::int64_t>(values.size()));
+    slots_[static_cast<std::size_t>(slot)].kind = Kind::constant;
+    slots_[static_cast<std::size_t>(slot)].constant = std::move(values);
+    touched_.push_back(slot);
+    return slot;
+}
+
+void Plan::fold(const mil::Operation& operation, std::vector<reference::Tensor> results) {
+    for (std::size_t i = 0; i < operation.results.size(); ++i) {
+        const auto& result = operation.results[i];
+        folded_.push_back(std::move(results[i]));
+        std::vector<fp16> values;
+        for (const double value : folded_.back().data) {
+            values.push_back(to_fp16(value, Rounding::nearest_even));
+        }
+        places_[result.name] = {constants(std::move(values)), result.type.shape};
+        known_[result.name] = {result.type, nullptr, &folded_.back()};
+    }
+    touched_.clear();
+}
+
 int Plan::constant_slot(const mil::Literal& literal) {
     const auto found = constant_slots_.find(&literal);
     if (found != constant_slots_.end()) {
@@ -231,8 +360,10 @@ std::vector<Place> Plan::operands(const mil::Arguments& arguments, std::string_v
 
 Place Plan::result(const mil::Operation& operation, std::size_t index) {
     const auto& result = operation.results[index];
-    if (result.type.dtype != DType::fp16 && result.type.dtype != DType::fp32 &&
-        result.type.dtype != DType::boolean) {
+    // Integers are held as the halves that they are: indices are exact below 2048, as on the
+    // engine.
+    if (!crosses(result.type.dtype) && result.type.dtype != DType::boolean &&
+        result.type.dtype != DType::int32) {
         refuse(operation, "a result of " + result.type.text() + " does not live on the engine");
     }
     const Place place{make_slot(result.type.shape.elements()), result.type.shape};
@@ -266,12 +397,12 @@ void Plan::add_outputs(const mil::Function& function) {
         if (output.type.dtype == DType::fp16 && slot.kind == Kind::arena && !loaded) {
             slot.kind = Kind::output;
             slot.boundary = output.name;
-        } else if (output.type.dtype == DType::fp16 || output.type.dtype == DType::fp32) {
+        } else if (crosses(output.type.dtype)) {
             stores_.push_back({output.name, found->second.slot});
         } else {
             fail(Code::compile_failed, here,
-                 "output '{}' is {}: the emulator gives fp16 and fp32 outputs", output.name,
-                 output.type.text());
+                 "output '{}' is {}: the engine gives fp16, fp32 and integers of 8 and 16 bits",
+                 output.name, output.type.text());
         }
     }
 }
@@ -357,8 +488,14 @@ void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulS
         }
     }
     for (const auto& load : loads_) {
-        const float* source = bindings.inputs.find(load.name)->second->floats();
+        const Surface& surface = *bindings.inputs.find(load.name)->second;
         fp16* target = run.slots[static_cast<std::size_t>(load.slot)];
+        if (surface.type().dtype != DType::fp32) {
+            with_integer(surface.type().dtype,
+                         [&](auto integer) { load_integers<decltype(integer)>(surface, target); });
+            continue;
+        }
+        const float* source = surface.floats();
         pool.for_ranges(slots_[static_cast<std::size_t>(load.slot)].elements, conversion_grain,
                         [&](std::int64_t begin, std::int64_t end, int) {
                             kernels::to_fp16(source + begin, target + begin, end - begin,
@@ -382,8 +519,11 @@ void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulS
         const fp16* source = run.slots[static_cast<std::size_t>(store.slot)];
         if (surface.type().dtype == DType::fp16) {
             std::memcpy(surface.halves(), source, surface.bytes().size());
-        } else {
+        } else if (surface.type().dtype == DType::fp32) {
             kernels::to_float(source, surface.floats(), surface.elements());
+        } else {
+            with_integer(surface.type().dtype,
+                         [&](auto integer) { store_integers<decltype(integer)>(source, surface); });
         }
     }
 }
@@ -392,7 +532,10 @@ const std::map<std::string_view, Maker>& makers() {
     static const std::map<std::string_view, Maker> table = [] {
         std::map<std::string_view, Maker> all;
         for (const auto& family :
-             {product_makers(), elementwise_makers(), reduction_makers(), layout_makers()}) {
+             {product_makers(), elementwise_makers(), activation_makers(), compare_makers(),
+              reduction_makers(), norm_makers(), pooling_makers(), layout_makers(),
+              rearranging_makers(), indexing_makers(), resize_makers(), quantization_makers(),
+              filling_makers()}) {
             all.insert(family.begin(), family.end());
         }
         return all;

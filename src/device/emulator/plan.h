@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +43,17 @@ class Step {
     virtual void run(Run& run) const = 0;
 };
 
+/// A step of plain loops, for ops that are rare: `loop(Run&)`.
+template <typename Loop>
+class LoopStep final : public Step {
+  public:
+    explicit LoopStep(Loop loop) : loop_(std::move(loop)) {}
+    void run(Run& run) const override { loop_(run); }
+
+  private:
+    Loop loop_;
+};
+
 /// A value's place. Values that are the same elements in the same order (reshape, cast) share a
 /// slot.
 struct Place {
@@ -51,17 +65,40 @@ struct Place {
 class Plan {
   public:
     /// Throws Error{compile_failed} naming the operation that the emulator cannot evaluate.
-    Plan(const mil::Package& package, const mil::Function& function, const Numerics& numerics,
+    Plan(const mil::Package& package, const mil::Function& function, const Profile& profile,
          Tables& tables, Counting counting = Counting::products);
 
     // For the makers of steps (one family of ops a file).
     const Numerics& numerics() const { return numerics_; }
+    const Capabilities& capabilities() const { return capabilities_; }
     const mil::WeightFiles& weights() const { return package_->weights; }
     /// Where an argument lies; constants and literals get a slot of their own on first use.
     Place operand(const mil::Arguments& arguments, std::string_view name);
     std::vector<Place> operands(const mil::Arguments& arguments, std::string_view name);
     /// A slot for a result, all of it written by the step.
     Place result(const mil::Operation& operation, std::size_t index = 0);
+    /// Where a result of this function that has a slot lies.
+    Place place(const std::string& value) const { return places_.at(value); }
+    /// A slot of constants.
+    int constants(std::vector<fp16> values);
+    /// The elements of an argument that is known when the program is compiled: a literal, a const
+    /// or what was folded from them.
+    std::optional<reference::Tensor> elements(const mil::Arguments& arguments,
+                                              std::string_view name) const;
+    /// Gives the results as constants, rounded to fp16 as the host rounds.
+    void fold(const mil::Operation& operation, std::vector<reference::Tensor> results);
+    /// What made an argument; nullptr for inputs, literals and consts.
+    const mil::Operation* producer(const mil::Arguments& arguments, std::string_view name) const;
+    /// The arguments of an operation of this function that came before.
+    mil::Arguments arguments_of(const mil::Operation& operation) const;
+    /// The arguments of an operation whose tensors of these names are `replaced`.
+    mil::Arguments arguments_with(const mil::Operation& operation,
+                                  const std::map<std::string, mil::Known>& replaced) const;
+    /// Adds a step of plain loops; operands, results and scratch were asked for before.
+    template <typename Loop>
+    void add_loop(Loop loop) {
+        add(std::make_unique<LoopStep<Loop>>(std::move(loop)));
+    }
     /// Memory that only this operation's steps use.
     int scratch(std::int64_t elements);
     /// The next added step reads or writes this slot (operand, result and scratch say so by
@@ -135,11 +172,16 @@ class Plan {
     void add_outputs(const mil::Function& function);
     void lay_out();
 
+    mil::Lookup lookup() const;
+
     const mil::Package* package_;
     Numerics numerics_;
+    Capabilities capabilities_;
     Tables& tables_;
     std::map<std::string, mil::Known, std::less<>> known_;
     std::map<std::string, Place, std::less<>> places_;
+    std::map<std::string, const mil::Operation*, std::less<>> producers_;
+    std::list<reference::Tensor> folded_;  ///< known_ points to them
     std::map<const mil::Literal*, int> constant_slots_;
     std::vector<Slot> slots_;
     std::vector<Scheduled> steps_;
@@ -160,9 +202,18 @@ const std::map<std::string_view, Maker>& makers();
 
 // One list a family.
 using Makers = std::vector<std::pair<std::string_view, Maker>>;
-Makers product_makers();      // conv, linear, matmul
-Makers elementwise_makers();  // add, mul, ..., sigmoid, pow, ...
-Makers reduction_makers();    // reduce_*, softmax
-Makers layout_makers();       // reshape, transpose, slice, concat, ...
+Makers product_makers();       // conv, linear, matmul
+Makers elementwise_makers();   // add, mul, ..., sigmoid, pow, ...
+Makers activation_makers();    // elu, prelu, softplus, ...
+Makers compare_makers();       // equal, less, ..., select, logical_not
+Makers reduction_makers();     // reduce_*, softmax
+Makers norm_makers();          // local_response_norm
+Makers pooling_makers();       // max_pool, avg_pool, l2_pool
+Makers layout_makers();        // reshape, transpose, slice_by_size, concat, ...
+Makers rearranging_makers();   // reverse, depth_to_space, slice_by_index, ...: by a map of places
+Makers indexing_makers();      // gather, topk, reduce_argmax, ...
+Makers resize_makers();        // resize_*, upsample_*
+Makers quantization_makers();  // quantize, dequantize, constexpr_*
+Makers filling_makers();       // fill, fill_like, range_1d
 
 }  // namespace pome::device::emulator

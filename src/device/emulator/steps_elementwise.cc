@@ -2,7 +2,7 @@
 #include <array>
 #include <cmath>
 
-#include "device/emulator/plan.h"
+#include "device/emulator/elementwise.h"
 #include "kernels/elementwise.h"
 #include "reference/chip/elementwise.h"
 #include "reference/chip/tables.h"
@@ -109,40 +109,13 @@ class BinaryStep final : public Step {
     std::vector<Axis> outer_;
 };
 
-class UnaryStep final : public Step {
-  public:
-    UnaryStep(std::shared_ptr<const kernels::UnaryTable> table, const Place& x, const Place& result)
-        : table_(std::move(table)),
-          x_(x.slot),
-          result_(result.slot),
-          elements_(result.shape.elements()) {}
-
-    void run(Run& run) const override {
-        const fp16* x = run.slots[static_cast<std::size_t>(x_)];
-        fp16* out = run.slots[static_cast<std::size_t>(result_)];
-        run.pool.for_ranges(elements_, grain, [&](std::int64_t begin, std::int64_t end, int) {
-            table_->apply(x + begin, out + begin, end - begin);
-        });
-    }
-
-  private:
-    std::shared_ptr<const kernels::UnaryTable> table_;
-    int x_, result_;
-    std::int64_t elements_;
-};
-
 template <kernels::Binary op>
 void make_binary(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
+    for (const char* name : {"x", "y"}) {
+        expect_no_integers(operation, arguments, name);
+    }
     const Place x = plan.operand(arguments, "x"), y = plan.operand(arguments, "y");
     plan.add(std::make_unique<BinaryStep>(op, x, y, plan.result(operation)));
-}
-
-template <typename Function>
-void add_unary(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments,
-               const std::string& key, Function function) {
-    const Place x = plan.operand(arguments, "x");
-    const auto table = plan.table(key, function);
-    plan.add(std::make_unique<UnaryStep>(table, x, plan.result(operation)));
 }
 
 template <chip::Function function>
@@ -173,33 +146,21 @@ void make_plain(Plan& plan, const mil::Operation& operation, const mil::Argument
     add_unary(plan, operation, arguments, operation.op, [&](fp16 x) { return function(x, rules); });
 }
 
-void make_clip(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    const auto& rules = plan.numerics().elementwise;
-    const fp16 low = to_fp16(arguments.number("alpha"), Rounding::nearest_even);
-    const fp16 high = to_fp16(arguments.number("beta"), Rounding::nearest_even);
-    add_unary(plan, operation, arguments,
-              "clip " + std::to_string(low.bits) + " " + std::to_string(high.bits),
-              [&](fp16 x) { return chip::minimum(chip::maximum(x, low, rules), high, rules); });
-}
-
-void make_leaky_relu(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    const auto& rules = plan.numerics().elementwise;
-    const fp16 alpha = to_fp16(arguments.number("alpha"), Rounding::nearest_even);
-    add_unary(plan, operation, arguments, "leaky_relu " + std::to_string(alpha.bits), [&](fp16 x) {
-        return to_float(x) < 0.0F ? chip::mul(x, alpha, rules) : chip::maximum(x, fp16{0}, rules);
-    });
-}
-
-/// x to a constant power is a function of x alone; other powers are refused.
+/// x to a constant power is a function of x alone; any other exponent goes element by element.
 void make_pow(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    const mil::Literal* exponent = arguments.constant("y");
-    if (exponent == nullptr || exponent->is_blob() || exponent->type.shape.elements() != 1) {
-        Plan::refuse(operation, "the emulator knows powers with a constant scalar exponent only");
-    }
     const Numerics& numerics = plan.numerics();
-    const fp16 power = to_fp16(exponent->numbers().front(), Rounding::nearest_even);
-    add_unary(plan, operation, arguments, "pow " + std::to_string(power.bits),
-              [&](fp16 x) { return chip::power(x, power, numerics); });
+    const auto exponent = plan.elements(arguments, "y");
+    if (exponent && exponent->size() == 1 &&
+        operation.results[0].type.shape == arguments.type("x").shape) {
+        const fp16 power = to_fp16(exponent->data.front(), Rounding::nearest_even);
+        add_unary(plan, operation, arguments, "pow " + std::to_string(power.bits),
+                  [&](fp16 x) { return chip::power(x, power, numerics); });
+        return;
+    }
+    add_broadcast(plan, operation, arguments, {"x", "y"},
+                  [](const std::array<fp16, 3>& in, const Numerics& rules) {
+                      return chip::power(in[0], in[1], rules);
+                  });
 }
 
 }  // namespace
@@ -215,7 +176,6 @@ Makers elementwise_makers() {
             {"minimum", make_binary<Binary::minimum>},
             {"sigmoid", make_table<Function::sigmoid>},
             {"tanh", make_table<Function::tanh>},
-            {"gelu", make_table<Function::gelu>},
             {"silu", make_table<Function::silu>},
             {"erf", make_table<Function::erf>},
             {"exp", make_table<Function::exp>},
@@ -226,6 +186,7 @@ Makers elementwise_makers() {
             {"inverse", make_table_with_epsilon<Function::inverse>},
             {"sin", make_table<Function::sin>},
             {"cos", make_table<Function::cos>},
+            {"atan", make_table<Function::atan>},
             {"abs", make_plain<chip::abs>},
             {"sign", make_plain<chip::sign>},
             {"floor", make_plain<chip::floor>},
@@ -233,8 +194,6 @@ Makers elementwise_makers() {
             {"round", make_plain<chip::round>},
             {"square", make_plain<chip::square>},
             {"relu", make_plain<chip::relu>},
-            {"clip", make_clip},
-            {"leaky_relu", make_leaky_relu},
             {"pow", make_pow}};
 }
 

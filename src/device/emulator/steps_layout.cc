@@ -1,8 +1,11 @@
 // Ops that move values without changing them.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
-#include "device/emulator/plan.h"
+#include "device/emulator/elementwise.h"
+#include "device/emulator/moves.h"
 #include "kernels/layout.h"
 #include "reference/chip/slice.h"
 
@@ -99,11 +102,42 @@ void make_cast(Plan& plan, const mil::Operation& operation, const mil::Arguments
     const auto is_float = [](const mil::Type& type) {
         return type.dtype == DType::fp16 || type.dtype == DType::fp32;
     };
-    if (!is_float(from) || !is_float(to)) {
+    const auto is_small = [](const mil::Type& type) {
+        return type.dtype == DType::int8 || type.dtype == DType::uint8 ||
+               type.dtype == DType::boolean;
+    };
+    const auto is_whole = [&](const mil::Type& type) {
+        return is_small(type) || type.dtype == DType::int16 || type.dtype == DType::uint16 ||
+               type.dtype == DType::int32;
+    };
+    if ((!is_float(from) && !is_whole(from)) || (!is_float(to) && !is_whole(to))) {
         Plan::refuse(operation, "cast from " + from.text() + " to " + to.text() +
                                     " is not done on the engine");
     }
-    plan.alias(operation, plan.operand(arguments, "x"));  // everything is fp16 inside the engine
+    if (is_float(to) || from.dtype == to.dtype) {
+        // Everything is fp16 inside the engine, integers too.
+        plan.alias(operation, plan.operand(arguments, "x"));
+        return;
+    }
+    // Fractions are cut off and what exceeds the type stops at its ends: assumed.
+    const Place x = plan.operand(arguments, "x"), result = plan.result(operation);
+    const auto table =
+        plan.table(std::string("cast ") + std::string(name(to.dtype)), [&](fp16 value) {
+            if (to.dtype == DType::boolean) {
+                return is_zero(value) ? fp16{0} : fp16{0x3C00};
+            }
+            const bool is_signed =
+                to.dtype == DType::int8 || to.dtype == DType::int16 || to.dtype == DType::int32;
+            const double range = std::ldexp(1.0, static_cast<int>(bits(to.dtype)) - is_signed);
+            const double low = is_signed ? -range : 0.0;
+            const double whole =
+                is_nan(value) ? 0.0 : std::trunc(static_cast<double>(to_float(value)));
+            return to_fp16(std::clamp(whole, low, range - 1.0) + 0.0, Rounding::nearest_away);
+        });
+    plan.add_loop([table, x, result](Run& run) {
+        table->apply(run.slots[static_cast<std::size_t>(x.slot)],
+                     run.slots[static_cast<std::size_t>(result.slot)], result.shape.elements());
+    });
 }
 
 void make_transpose(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
@@ -130,33 +164,6 @@ void add_box(Plan& plan, const Place& from, std::int64_t from_offset,
     plan.add(std::make_unique<CopyStep>(from.slot, to.slot, std::move(box)));
 }
 
-/// A function of each element of a slot, in place.
-class InPlaceStep final : public Step {
-  public:
-    InPlaceStep(std::shared_ptr<const kernels::UnaryTable> table, int slot, std::int64_t elements)
-        : table_(std::move(table)), slot_(slot), elements_(elements) {}
-
-    void run(Run& run) const override {
-        fp16* values = run.slots[static_cast<std::size_t>(slot_)];
-        table_->apply(values, values, elements_);
-    }
-
-  private:
-    std::shared_ptr<const kernels::UnaryTable> table_;
-    int slot_;
-    std::int64_t elements_;
-};
-
-/// What moving a slice that begins at `width_begin` of the last axis does to its elements.
-void add_width_gain(Plan& plan, const Place& slice, std::int64_t width_begin) {
-    if (!plan.numerics().slice.width_gain || width_begin == 0) {
-        return;
-    }
-    plan.touch(slice.slot);
-    plan.add(std::make_unique<InPlaceStep>(plan.table("width_gain", reference::chip::width_gain),
-                                           slice.slot, slice.shape.elements()));
-}
-
 void make_slice_by_size(Plan& plan, const mil::Operation& operation,
                         const mil::Arguments& arguments) {
     const Place x = plan.operand(arguments, "x");
@@ -170,13 +177,19 @@ void make_slice_by_size(Plan& plan, const mil::Operation& operation,
 }
 
 void make_concat(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    if (arguments.boolean("interleave")) {
-        Plan::refuse(operation, "interleaved concat is not done on the engine");
-    }
     const auto values = plan.operands(arguments, "values");
     const Place result = plan.result(operation);
     const int axis = axis_of(arguments.integer("axis"), result.shape.rank());
-    const auto strides = result.shape.strides();
+    auto strides = result.shape.strides();
+    if (arguments.boolean("interleave")) {  // element i of every value in turn
+        const std::int64_t one = strides[static_cast<std::size_t>(axis)];
+        strides[static_cast<std::size_t>(axis)] *= static_cast<std::int64_t>(values.size());
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            add_box(plan, values[i], 0, values[i].shape.strides(), result,
+                    static_cast<std::int64_t>(i) * one, strides, values[i].shape);
+        }
+        return;
+    }
     std::int64_t at = 0;
     for (const Place& value : values) {
         add_box(plan, value, 0, value.shape.strides(), result,
@@ -215,7 +228,8 @@ class FillStep final : public Step {
 
 void make_pad(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
     if (arguments.text("mode") != "constant") {
-        Plan::refuse(operation, "only constant padding is emulated");
+        add_move_of_x(plan, operation, arguments);
+        return;
     }
     const Place x = plan.operand(arguments, "x");
     const Place result = plan.result(operation);
@@ -253,6 +267,15 @@ void make_tile(Plan& plan, const mil::Operation& operation, const mil::Arguments
 }
 
 }  // namespace
+
+void add_width_gain(Plan& plan, const Place& slice, std::int64_t width_begin) {
+    if (!plan.numerics().slice.width_gain || width_begin == 0) {
+        return;
+    }
+    plan.touch(slice.slot);
+    plan.add(std::make_unique<UnaryStep>(plan.table("width_gain", reference::chip::width_gain),
+                                         slice.slot, slice.slot, slice.shape.elements()));
+}
 
 Makers layout_makers() {
     return {{"reshape", make_alias},

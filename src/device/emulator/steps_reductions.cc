@@ -1,12 +1,14 @@
 // Reductions and softmax.
 #include <algorithm>
 
-#include "device/emulator/plan.h"
+#include "device/emulator/elementwise.h"
 #include "kernels/layout.h"
 #include "kernels/reduction.h"
 #include "kernels/softmax.h"
+#include "reference/chip/activations.h"
 #include "reference/chip/elementwise.h"
 #include "reference/chip/softmax.h"
+#include "reference/chip/tables.h"
 
 namespace pome::device::emulator {
 namespace {
@@ -55,10 +57,10 @@ class ReduceStep final : public Step {
     std::int64_t outer_, count_, inner_;
 };
 
-/// Reduces the axes in runs of neighbours, the last run first; each run is one reduction of the
-/// engine.
+/// x reduced along the op's axes into `result`: the axes in runs of neighbours, the last run first;
+/// each run is one reduction of the engine.
 void add_reduction(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments,
-                   Kind kind, Place x) {
+                   Kind kind, const Place& x, int result) {
     std::vector<bool> reduced(static_cast<std::size_t>(x.shape.rank()), !arguments.has("axes"));
     if (arguments.has("axes")) {
         for (const std::int64_t axis : arguments.integers("axes")) {
@@ -89,12 +91,10 @@ void add_reduction(Plan& plan, const mil::Operation& operation, const mil::Argum
         groups.push_back(group);
         last = first;
     }
-    const Place result = plan.result(operation);
     int from = x.slot;
     for (std::size_t i = 0; i < groups.size(); ++i) {
         const Group& group = groups[i];
-        const int to =
-            i + 1 == groups.size() ? result.slot : plan.scratch(group.outer * group.inner);
+        const int to = i + 1 == groups.size() ? result : plan.scratch(group.outer * group.inner);
         plan.touch(from);
         plan.touch(to);
         plan.add(
@@ -108,7 +108,28 @@ void add_reduction(Plan& plan, const mil::Operation& operation, const mil::Argum
 
 template <Kind kind>
 void make_reduce(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
-    add_reduction(plan, operation, arguments, kind, plan.operand(arguments, "x"));
+    const Place x = plan.operand(arguments, "x");
+    add_reduction(plan, operation, arguments, kind, x, plan.result(operation).slot);
+}
+
+/// exp by table, a sum, log by table; without subtracting the maximum.
+void make_log_sum_exp(Plan& plan, const mil::Operation& operation,
+                      const mil::Arguments& arguments) {
+    const Numerics& numerics = plan.numerics();
+    const Place x = plan.operand(arguments, "x"), result = plan.result(operation);
+    const std::int64_t count = x.shape.elements(), kept = result.shape.elements();
+    const Place powers{plan.scratch(count), x.shape};
+    const auto exp = plan.table(
+        "exp", [&](fp16 value) { return chip::evaluate(chip::Function::exp, value, numerics); });
+    plan.add(std::make_unique<UnaryStep>(exp, x.slot, powers.slot, count));
+    const int sum = plan.scratch(kept);
+    add_reduction(plan, operation, arguments, Kind::sum, powers, sum);
+    const auto log = plan.table("log of exponentials", [&](fp16 value) {
+        return chip::log_of_exponentials(value, numerics);
+    });
+    plan.touch(sum);
+    plan.touch(result.slot);
+    plan.add(std::make_unique<UnaryStep>(log, sum, result.slot, kept));
 }
 
 /// Softmax over the last axis of [rows, columns].
@@ -190,11 +211,9 @@ std::shared_ptr<const kernels::SoftmaxTables> Plan::softmax_tables() {
 }
 
 Makers reduction_makers() {
-    return {{"reduce_sum", make_reduce<Kind::sum>},
-            {"reduce_mean", make_reduce<Kind::mean>},
-            {"reduce_max", make_reduce<Kind::maximum>},
-            {"reduce_min", make_reduce<Kind::minimum>},
-            {"softmax", make_softmax}};
+    return {{"reduce_sum", make_reduce<Kind::sum>},     {"reduce_mean", make_reduce<Kind::mean>},
+            {"reduce_max", make_reduce<Kind::maximum>}, {"reduce_min", make_reduce<Kind::minimum>},
+            {"reduce_log_sum_exp", make_log_sum_exp},   {"softmax", make_softmax}};
 }
 
 }  // namespace pome::device::emulator

@@ -52,7 +52,7 @@ const Rules& all_rules() {
         Rules all;
         for (const Rules& subject :
              {value_rules(), boundary_rules(), product_rules(), reduction_rules(),
-              elementwise_rules(), layout_rules(), route_rules()}) {
+              elementwise_rules(), layout_rules(), route_rules(), op_rules()}) {
             all.insert(all.end(), subject.begin(), subject.end());
         }
         return all;

@@ -1,5 +1,4 @@
-// How programs are written for a route: opset, arguments, compressed constants. Which ops a family
-// lowers is one more row here.
+// How programs are written for a route: opset, arguments, compressed constants.
 #include <algorithm>
 #include <array>
 #include <charconv>

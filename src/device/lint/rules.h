@@ -37,7 +37,8 @@ Rules product_rules();      // products.cc: conv, matmul, linear, attention
 Rules reduction_rules();    // reductions.cc: reductions, norms, softmax, topk
 Rules elementwise_rules();  // elementwise.cc
 Rules layout_rules();       // layout.cc: slices, concat, pad, tile, transpose, gather, pools
-Rules route_rules();        // route.cc: dialect, opset, arguments; which ops a route takes
+Rules route_rules();        // route.cc: dialect, opset, arguments
+Rules op_rules();           // ops.cc: which ops a family lowers
 
 /// One function being looked at; rules report to it.
 class Lint {

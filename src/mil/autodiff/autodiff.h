@@ -43,6 +43,9 @@ struct Rule {
 
 /// The rule of an op; nullptr when it has none.
 const Rule* find_rule(std::string_view op);
+/// Whether an op has a gradient: a rule, or simpler ops that have one
+/// (mil/passes/decompose.h).
+bool has_gradient(std::string_view op);
 
 /// A weight gradient left to the host: gradient(parameter) = left * right^T, contracted over the S
 /// positions. left's elements are, row-major, a matrix [M, S], right's [N, S]; the parameter is [M,
@@ -75,7 +78,9 @@ struct Differentiated {
     std::vector<HostGradient> host_gradients;
 };
 
-/// Reverse mode over MIL. Throws Error{unsupported} naming the op that has no rule and its line.
+/// Reverse mode over MIL. Ops without a rule that are built from simpler ones are written out
+/// first, in the forward function too. Throws Error{unsupported} naming the op that has no rule and
+/// its line.
 Differentiated differentiate(const Function& function, const Options& options);
 
 }  // namespace pome::mil::autodiff

@@ -81,13 +81,23 @@ Gradients pow_backward(Builder& b, Context& c) {
     return g;
 }
 
+// cond decides which of the two the gradient goes to.
+Gradients select_backward(Builder& b, Context& c) {
+    const Value cond = c.forward("cond"), dy = *c.gradient();
+    const Value zero = b.number(dy.type.dtype, 0.0);
+    Gradients g;
+    give(g, b, c, "a", [&] { return b.call("select", {{"a", dy}, {"b", zero}, {"cond", cond}}); });
+    give(g, b, c, "b", [&] { return b.call("select", {{"a", zero}, {"b", dy}, {"cond", cond}}); });
+    return g;
+}
+
 }  // namespace
 
 std::vector<Rule> binary_rules() {
-    return {{"add", add_backward},         {"sub", sub_backward},
-            {"mul", mul_backward},         {"real_div", real_div_backward},
-            {"maximum", maximum_backward}, {"minimum", minimum_backward},
-            {"pow", pow_backward}};
+    return {{"select", select_backward},     {"add", add_backward},
+            {"sub", sub_backward},           {"mul", mul_backward},
+            {"real_div", real_div_backward}, {"maximum", maximum_backward},
+            {"minimum", minimum_backward},   {"pow", pow_backward}};
 }
 
 }  // namespace pome::mil::autodiff

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "mil/autodiff/autodiff.h"
 #include "mil/autodiff/rules.h"
+#include "mil/passes/decompose.h"
 
 namespace pome::mil::autodiff {
 namespace {
@@ -424,7 +425,10 @@ void Differentiator::finish_names(Differentiated& result) {
 }  // namespace
 
 Differentiated differentiate(const Function& function, const Options& options) {
-    return Differentiator(function, options).run();
+    const Function plain = passes::decompose(
+        function, {}, {true, false},
+        [](const Operation& operation) { return find_rule(operation.op) == nullptr; });
+    return Differentiator(plain, options).run();
 }
 
 }  // namespace pome::mil::autodiff

@@ -1,5 +1,6 @@
 #include <numeric>
 
+#include "base/error.h"
 #include "mil/autodiff/rules.h"
 
 namespace pome::mil::autodiff {
@@ -86,14 +87,86 @@ Gradients split_backward(Builder& b, Context& c) {
                       : parts.front()}};
 }
 
+/// A rearrangement goes back by its inverse.
+template <const char* const& op, const char* const& factor, const char* const& own>
+Gradients rearranged_backward(Builder& b, Context& c) {
+    const Value amount = b.integer(static_cast<std::int32_t>(c.arguments().integer(own)));
+    return {{"x", b.call(op, {{factor, amount}, {"x", *c.gradient()}})}};
+}
+constexpr const char* depth_to_space = "depth_to_space";
+constexpr const char* space_to_depth = "space_to_depth";
+constexpr const char* pixel_shuffle = "pixel_shuffle";
+constexpr const char* pixel_unshuffle = "pixel_unshuffle";
+constexpr const char* block_size = "block_size";
+constexpr const char* upscale = "upscale_factor";
+constexpr const char* downscale = "downscale_factor";
+
+Gradients reverse_backward(Builder& b, Context& c) {
+    const auto& in = c.arguments();
+    return {{"x", in.has("axes") ? b.call("reverse", {{"axes", b.integers(in.integers("axes"))},
+                                                      {"x", *c.gradient()}})
+                                 : b.call("reverse", {{"x", *c.gradient()}})}};
+}
+
+// The copies are summed: each tiled axis as [reps, size].
+Gradients tile_backward(Builder& b, Context& c) {
+    Value gradient = *c.gradient();
+    const Shape x = c.type("x").shape;
+    const auto reps = c.arguments().integers("reps");
+    for (int axis = 0; axis < x.rank(); ++axis) {
+        const std::int64_t count = reps[static_cast<std::size_t>(axis)];
+        if (count == 1) {
+            continue;
+        }
+        std::int64_t outer = 1, inner = 1;
+        Shape summed = gradient.shape();
+        for (int i = 0; i < x.rank(); ++i) {
+            if (i != axis) {
+                (i < axis ? outer : inner) *= summed[i];
+            }
+        }
+        summed[axis] = x[axis];
+        const Value copies = b.reshape(gradient, {outer, count, x[axis], inner});
+        gradient = b.reshape(b.reduce_sum(copies, {1}, true), summed);
+    }
+    return {{"x", gradient}};
+}
+
+Gradients pad_backward(Builder& b, Context& c) {
+    if (c.arguments().text("mode") != "constant") {
+        fail(Code::unsupported, "mil.autodiff",
+             "pad: gradients are known for mode constant only {}", where(c.operation()));
+    }
+    const Shape x = c.type("x").shape;
+    const auto pad = c.arguments().integers("pad");
+    std::vector<std::int64_t> begin(static_cast<std::size_t>(x.rank()), 0);
+    const std::size_t first = begin.size() - pad.size() / 2;
+    for (std::size_t i = 0; i < pad.size() / 2; ++i) {
+        begin[first + i] = pad[2 * i];
+    }
+    return {{"x", b.slice(*c.gradient(), begin, x.sizes())}};
+}
+
 }  // namespace
 
 std::vector<Rule> layout_rules() {
-    return {{"reshape", view_backward},        {"expand_dims", view_backward},
-            {"squeeze", view_backward},        {"identity", view_backward},
-            {"cast", cast_backward},           {"transpose", transpose_backward},
-            {"slice_by_size", slice_backward}, {"concat", concat_backward},
-            {"split", split_backward}};
+    return {{"reshape", view_backward},
+            {"expand_dims", view_backward},
+            {"squeeze", view_backward},
+            {"identity", view_backward},
+            {"cast", cast_backward},
+            {"transpose", transpose_backward},
+            {"slice_by_size", slice_backward},
+            {"concat", concat_backward},
+            {"split", split_backward},
+            {"flatten2d", view_backward},
+            {"reverse", reverse_backward},
+            {"tile", tile_backward},
+            {"pad", pad_backward},
+            {"depth_to_space", rearranged_backward<space_to_depth, block_size, block_size>},
+            {"space_to_depth", rearranged_backward<depth_to_space, block_size, block_size>},
+            {"pixel_shuffle", rearranged_backward<pixel_unshuffle, downscale, upscale>},
+            {"pixel_unshuffle", rearranged_backward<pixel_shuffle, upscale, downscale>}};
 }
 
 }  // namespace pome::mil::autodiff

@@ -1,12 +1,14 @@
 #include "mil/autodiff/rules.h"
 
+#include "mil/passes/decompose.h"
+
 namespace pome::mil::autodiff {
 
 const Rule* find_rule(std::string_view op) {
     static const std::map<std::string_view, Rule> rules = [] {
         std::map<std::string_view, Rule> all;
-        for (const auto& family :
-             {product_rules(), binary_rules(), unary_rules(), reduction_rules(), layout_rules()}) {
+        for (const auto& family : {product_rules(), window_rules(), binary_rules(), unary_rules(),
+                                   activation_rules(), reduction_rules(), layout_rules()}) {
             for (const Rule& rule : family) {
                 all.emplace(rule.op, rule);
             }
@@ -15,6 +17,11 @@ const Rule* find_rule(std::string_view op) {
     }();
     const auto found = rules.find(op);
     return found == rules.end() ? nullptr : &found->second;
+}
+
+bool has_gradient(std::string_view op) {
+    return find_rule(op) != nullptr ||
+           (op != "floor_div" && passes::decomposition_of(op).has_value());
 }
 
 Value unbroadcast(Builder& b, const Value& gradient, const Shape& shape) {

@@ -1,7 +1,5 @@
-#include <cmath>
 #include <numbers>
 
-#include "base/error.h"
 #include "mil/autodiff/rules.h"
 
 namespace pome::mil::autodiff {
@@ -62,21 +60,16 @@ Value inverse(Builder& b, Context& c) {  // -y^2
     const Value y = c.forward("result");
     return b.negate(b.mul(y, y));
 }
-Value gelu(Builder& b, Context& c) {  // Phi(x) + x phi(x)
-    if (c.arguments().text("mode") != "EXACT") {
-        fail(Code::unsupported, "mil.autodiff", "gelu: gradients are known for mode EXACT only {}",
-             where(c.operation()));
-    }
-    const Value x = c.forward("x");
-    const Value phi = b.scale(b.unary("exp", b.scale(b.mul(x, x), -0.5)),
-                              std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-    const Value cumulative =
-        b.add(b.scale(b.unary("erf", b.scale(x, 1.0 / std::numbers::sqrt2)), 0.5),
-              b.number(x.type.dtype, 0.5));
-    return b.add(cumulative, b.mul(x, phi));
-}
 Value softplus(Builder& b, Context& c) {
     return b.unary("sigmoid", c.forward("x"));
+}
+Value softsign(Builder& b, Context& c) {  // (1 - |y|)^2
+    const Value y = c.forward("result");
+    return b.unary("square", b.sub(one(b, y), b.unary("abs", y)));
+}
+Value arc_tangent(Builder& b, Context& c) {  // 1 / (1 + x^2)
+    const Value x = c.forward("x");
+    return b.real_div(one(b, x), b.add(b.mul(x, x), one(b, x)));
 }
 
 // y = sqrt(x):  dx = dy / (2 y).
@@ -106,8 +99,9 @@ std::vector<Rule> unary_rules() {
             {"erf", times<error_function>},
             {"rsqrt", times<rsqrt>},
             {"inverse", times<inverse>},
-            {"gelu", times<gelu>},
             {"softplus", times<softplus>},
+            {"softsign", times<softsign>},
+            {"atan", times<arc_tangent>},
             {"sqrt", sqrt_backward},
             {"log", log_backward}};
 }

@@ -56,6 +56,11 @@ std::vector<Type> infer_prelu(const Arguments& in) {
     return {in.type("x")};
 }
 
+std::vector<Type> infer_softplus_parametric(const Arguments& in) {
+    expect_shape(in, "beta", in.type("alpha").shape);
+    return infer_prelu(in);
+}
+
 std::vector<Type> infer_cast(const Arguments& in) {
     const auto dtype = dtype_from_name(in.text("dtype"));
     if (!dtype || *dtype == DType::string) {
@@ -147,6 +152,8 @@ std::vector<Schema> elementwise_unary() {
                    with_alpha<reference::elu>),
         parametric("thresholded_relu", "x, 0 below alpha", {fp32("alpha", 1.0)},
                    with_alpha<reference::thresholded_relu>),
+        parametric("threshold", "max(x, alpha)", {constant("alpha")},
+                   with_alpha<reference::maximum>),
         parametric("clip", "min(max(x, alpha), beta)", {constant("alpha"), constant("beta")},
                    with_alpha_beta<reference::clip>),
         parametric("clamped_relu", "min(x, beta), alpha * x below 0",
@@ -164,6 +171,14 @@ std::vector<Schema> elementwise_unary() {
          infer_prelu,
          [](const Arguments& in) {
              return std::vector{reference::prelu(in.tensor("x"), in.tensor("alpha"))};
+         }},
+        {"softplus_parametric",
+         "alpha[c] * log(1 + exp(beta[c] * x)), c the index along axis 1",
+         {tensor("x", floats), tensor("alpha", floats), tensor("beta", floats)},
+         infer_softplus_parametric,
+         [](const Arguments& in) {
+             return std::vector{reference::softplus_parametric(in.tensor("x"), in.tensor("alpha"),
+                                                               in.tensor("beta"))};
          }},
         {"gelu",
          "x * Phi(x), exact or approximated",

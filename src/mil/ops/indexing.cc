@@ -75,6 +75,41 @@ std::vector<reference::Tensor> evaluate_gather_along_axis(const Arguments& in) {
     return {reference::gather_along_axis(x, indices, at)};
 }
 
+std::vector<Type> infer_gather_nd(const Arguments& in) {
+    const Type &x = in.type("x"), &indices = in.type("indices");
+    const std::int64_t batch = in.integer("batch_dims");
+    if (indices.shape.rank() < 1 || batch < 0 || batch >= indices.shape.rank() ||
+        batch + indices.shape[-1] > x.shape.rank()) {
+        in.fail("x {}, indices {} and batch_dims {}: the last axis of indices names axes of x",
+                x.shape.text(), indices.shape.text(), batch);
+    }
+    for (int i = 0; i < static_cast<int>(batch); ++i) {
+        if (x.shape[i] != indices.shape[i]) {
+            in.fail("x {} and indices {} differ on batch axis {}", x.shape.text(),
+                    indices.shape.text(), i);
+        }
+    }
+    std::vector<std::int64_t> sizes(indices.shape.begin(), indices.shape.end() - 1);
+    sizes.insert(sizes.end(), x.shape.begin() + batch + indices.shape[-1], x.shape.end());
+    return {Type::tensor(x.dtype, Shape(sizes))};
+}
+
+std::vector<reference::Tensor> evaluate_gather_nd(const Arguments& in) {
+    const auto &x = in.tensor("x"), &indices = in.tensor("indices");
+    const Shape shape = infer_gather_nd(in).front().shape;
+    const auto batch = static_cast<int>(in.integer("batch_dims"));
+    const auto depth = static_cast<std::size_t>(indices.shape[-1]);
+    for (std::size_t i = 0; i < indices.data.size(); ++i) {
+        const int axis = batch + static_cast<int>(i % depth);
+        const auto size = static_cast<double>(x.shape[axis]);
+        if (!(indices.data[i] >= -size && indices.data[i] < size)) {
+            fail(Code::evaluation_failed, "mil.gather_nd", "index {} is outside axis {} of x {} {}",
+                 indices.data[i], axis, x.shape.text(), where(in.operation()));
+        }
+    }
+    return {reference::gather_nd(x, indices, batch, shape)};
+}
+
 DType index_dtype(const Arguments& in, std::string_view name) {
     const auto dtype = dtype_from_name(in.text(name));
     if (!dtype || !is_integer(*dtype)) {
@@ -108,6 +143,17 @@ std::vector<reference::Tensor> evaluate_topk(const Arguments& in) {
         results.push_back(std::move(found.indices));
     }
     return results;
+}
+
+std::vector<Type> infer_argsort(const Arguments& in) {
+    axis(in, in.integer("axis"), in.type("x").shape);
+    return {Type::tensor(DType::int32, in.type("x").shape)};
+}
+
+std::vector<reference::Tensor> evaluate_argsort(const Arguments& in) {
+    const auto& x = in.tensor("x");
+    const int at = axis(in, in.integer("axis"), x.shape);
+    return {reference::topk(x, x.shape[at], at, in.boolean("ascending")).indices};
 }
 
 std::vector<Type> infer_argument(const Arguments& in) {
@@ -188,6 +234,17 @@ std::vector<Schema> indexing() {
           constant("validate_indices", no)},
          infer_gather_along_axis,
          evaluate_gather_along_axis},
+        {"gather_nd",
+         "the parts of x that the rows of indices name",
+         {tensor("x"), tensor("indices", integers), constant("batch_dims", zero),
+          constant("validate_indices", no)},
+         infer_gather_nd,
+         evaluate_gather_nd},
+        {"argsort",
+         "the indices that put x in order along axis, the largest first unless ascending",
+         {tensor("x", numbers), constant("axis", last), constant("ascending", no)},
+         infer_argsort,
+         evaluate_argsort},
         {"topk",
          "the k largest elements along axis in order and their indices",
          {tensor("x", numbers), constant("k", Literal::integer(1)), constant("axis", last),

@@ -65,6 +65,25 @@ std::vector<reference::Tensor> evaluate_l2_norm(const Arguments& in) {
     return {reference::l2_norm(in.tensor("x"), number_like_x(in, "epsilon"))};
 }
 
+std::vector<Type> infer_local_response(const Arguments& in) {
+    const Type& x = in.type("x");
+    if (x.shape.rank() < 3) {
+        in.fail("x {} must have rank 3 or more", x.shape.text());
+    }
+    if (in.integer("size") < 1) {
+        in.fail("size must be at least 1, it is {}", in.integer("size"));
+    }
+    for (const char* name : {"alpha", "beta", "k"}) {
+        in.number(name);
+    }
+    return {x};
+}
+
+std::vector<reference::Tensor> evaluate_local_response(const Arguments& in) {
+    return {reference::local_response_norm(in.tensor("x"), in.integer("size"), in.number("alpha"),
+                                           in.number("beta"), in.number("k"))};
+}
+
 }  // namespace
 
 std::vector<Schema> normalization() {
@@ -92,6 +111,13 @@ std::vector<Schema> normalization() {
          {x, constant("epsilon", Literal::number(DType::fp32, 1e-6))},
          infer_l2_norm,
          evaluate_l2_norm},
+        {"local_response_norm",
+         "x / (k + alpha / size * sum of x^2 over size neighbouring channels)^beta",
+         {x, constant("size"), constant("alpha", Literal::number(DType::fp32, 1e-4)),
+          constant("beta", Literal::number(DType::fp32, 0.75)),
+          constant("k", Literal::number(DType::fp32, 1.0))},
+         infer_local_response,
+         evaluate_local_response},
     };
 }
 

@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "mil/ops/equation.h"
 #include "mil/ops/families.h"
 #include "reference/ops.h"
 
@@ -55,6 +56,30 @@ std::vector<Type> infer_linear(const Arguments& in) {
 
 std::vector<reference::Tensor> evaluate_linear(const Arguments& in) {
     return {reference::linear(in.tensor("x"), in.tensor("weight"), optional(in, "bias"))};
+}
+
+std::vector<Type> infer_einsum(const Arguments& in) {
+    const auto types = in.types("values");
+    const Equation e = equation_of(in);
+    if (types[0].dtype != types[1].dtype || !is_floating(types[0].dtype)) {
+        in.fail("values are {} and {}, they must be of one floating-point type", types[0].text(),
+                types[1].text());
+    }
+    std::vector<std::int64_t> sizes;
+    for (const char label : e.result) {
+        const auto at = e.x.find(label);
+        sizes.push_back(at != std::string::npos
+                            ? types[0].shape[static_cast<int>(at)]
+                            : types[1].shape[static_cast<int>(e.y.find(label))]);
+    }
+    return {Type::tensor(types[0].dtype, Shape(sizes))};
+}
+
+std::vector<reference::Tensor> evaluate_einsum(const Arguments& in) {
+    const auto values = in.tensors("values");
+    const Equation e = equation_of(in);
+    return {reference::einsum(*values[0], *values[1], e.x, e.y, e.result,
+                              infer_einsum(in).front().shape)};
 }
 
 std::vector<Type> infer_attention(const Arguments& in) {
@@ -122,6 +147,12 @@ std::vector<Schema> products() {
          {tensor("x", floats), tensor("weight", floats), optional_tensor("bias", floats)},
          infer_linear,
          evaluate_linear},
+        {"einsum",
+         "products of two values summed over the labels that the result leaves out, as a batch of "
+         "matrix products",
+         {tensors("values"), constant("equation")},
+         infer_einsum,
+         evaluate_einsum},
         {"scaled_dot_product_attention",
          "softmax(query key^T / sqrt(E) + attn_mask) value; a bool mask keeps where it is true",
          {tensor("query", floats), tensor("key", floats), tensor("value", floats),

@@ -9,9 +9,11 @@ namespace {
 const std::vector<Schema>& all() {
     static const std::vector<Schema> schemas = [] {
         std::vector<Schema> joined;
-        for (auto family : {ops::products(), ops::windows(), ops::elementwise_binary(),
-                            ops::elementwise_unary(), ops::reductions(), ops::normalization(),
-                            ops::layout(), ops::slicing(), ops::indexing(), ops::quantization()}) {
+        for (auto family :
+             {ops::products(), ops::windows(), ops::elementwise_binary(), ops::elementwise_unary(),
+              ops::reductions(), ops::normalization(), ops::layout(), ops::slicing(),
+              ops::indexing(), ops::quantization(), ops::compressed_weights(), ops::rearranging(),
+              ops::resizing(), ops::filling()}) {
             joined.insert(joined.end(), std::make_move_iterator(family.begin()),
                           std::make_move_iterator(family.end()));
         }

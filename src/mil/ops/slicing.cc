@@ -111,6 +111,25 @@ std::vector<reference::Tensor> evaluate_slice_by_index(const Arguments& in) {
     return {std::move(y)};
 }
 
+std::vector<Type> infer_slice_update(const Arguments& in) {
+    const Slice slice = slice_of(in);
+    std::vector<std::int64_t> sizes;
+    for (std::size_t i = 0; i < slice.size.size(); ++i) {
+        if (!slice.squeezed[i]) {
+            sizes.push_back(slice.size[i]);
+        }
+    }
+    expect_shape(in, "update", Shape(sizes));
+    expect_same_dtype(in, "x", "update");
+    return {in.type("x")};
+}
+
+std::vector<reference::Tensor> evaluate_slice_update(const Arguments& in) {
+    const Slice slice = slice_of(in);
+    return {reference::slice_update(in.tensor("x"), in.tensor("update"), slice.begin, slice.stride,
+                                    Shape(slice.size))};
+}
+
 std::vector<Type> infer_concat(const Arguments& in) {
     const auto types = in.types("values");
     if (types.empty()) {
@@ -239,6 +258,13 @@ std::vector<Schema> slicing() {
           optional_constant("squeeze_mask")},
          infer_slice_by_index,
          evaluate_slice_by_index},
+        {"slice_update",
+         "x with x[begin:end:stride] replaced by update",
+         {tensor("x"), tensor("update"), constant("begin"), constant("end"),
+          optional_constant("stride"), optional_constant("begin_mask"),
+          optional_constant("end_mask"), optional_constant("squeeze_mask")},
+         infer_slice_update,
+         evaluate_slice_update},
         {"concat",
          "values joined along axis; interleaved, element i of every value in turn",
          {tensors("values"), constant("axis"), constant("interleave", Literal::boolean(false))},

@@ -232,6 +232,11 @@ std::vector<reference::Tensor> evaluate_max_pool(const Arguments& in) {
                                 infer_pool(in).front().shape)};
 }
 
+std::vector<reference::Tensor> evaluate_l2_pool(const Arguments& in) {
+    return {reference::l2_pool(in.tensor("x"), in.integers("kernel_sizes"), place_pool(in).window,
+                               infer_pool(in).front().shape)};
+}
+
 std::vector<reference::Tensor> evaluate_avg_pool(const Arguments& in) {
     return {reference::avg_pool(in.tensor("x"), in.integers("kernel_sizes"), place_pool(in).window,
                                 in.boolean("exclude_padding_from_average"),
@@ -273,6 +278,8 @@ std::vector<Schema> windows() {
          infer_pool, evaluate_max_pool},
         {"avg_pool", "the mean of each window; padding counts as 0 unless excluded", averaged,
          infer_pool, evaluate_avg_pool},
+        {"l2_pool", "the square root of the sum of squares of each window; padding counts as 0",
+         pool_parameters(), infer_pool, evaluate_l2_pool},
     };
 }
 

@@ -53,25 +53,22 @@ double decode(fp16 value) {
     return (value.bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
-fp16 multiply_accumulate(std::span<const fp16> x, std::span<const fp16> w, float bias,
-                         const Numerics::MultiplyAccumulate& rules, ProductCounters* counters) {
-    if (!rules.fixed_point) {
-        return floating_point_sum(x, w, bias, rules.output);
-    }
+FixedPointSum fixed_point_sum(std::span<const fp16> x, std::span<const fp16> w, float bias,
+                              const Numerics::MultiplyAccumulate& rules,
+                              ProductCounters* counters) {
     ProductCounters ignored;
     ProductCounters& count = counters != nullptr ? *counters : ignored;
     const double units = std::ldexp(1.0, rules.fraction_bits);
     const auto limit = std::int64_t{1} << (rules.fraction_bits + rules.limit_exponent);
     const auto beyond = [&](std::int64_t sum) { return sum >= limit || sum <= -limit; };
-    const auto infinite = [&](bool negative) {
-        ++count.saturated;
-        return fp16{static_cast<std::uint16_t>(negative ? 0xFC00 : 0x7C00)};
-    };
 
     std::int64_t sum = first_value(bias, units, rules.product);
+    const auto result = [&] {
+        return FixedPointSum{static_cast<double>(sum) / units, !beyond(sum)};
+    };
     for (std::size_t k = 0; k < x.size(); ++k) {
         if (rules.sticky && beyond(sum)) {
-            return infinite(sum < 0);
+            return result();
         }
         if (is_zero(x[k]) || is_zero(w[k])) {
             continue;
@@ -86,14 +83,23 @@ fp16 multiply_accumulate(std::span<const fp16> x, std::span<const fp16> w, float
         }
         sum = std::clamp(sum + product, -largest_sum, largest_sum);
     }
-    if (beyond(sum)) {
-        return infinite(sum < 0);
+    return result();
+}
+
+fp16 multiply_accumulate(std::span<const fp16> x, std::span<const fp16> w, float bias,
+                         const Numerics::MultiplyAccumulate& rules, ProductCounters* counters) {
+    if (!rules.fixed_point) {
+        return floating_point_sum(x, w, bias, rules.output);
     }
-    const fp16 result = to_fp16(static_cast<double>(sum) / units, rules.output);
-    if (std::fabs(to_float(result)) >= std::ldexp(1.0F, rules.limit_exponent)) {
-        return infinite(sum < 0);
+    const FixedPointSum total = fixed_point_sum(x, w, bias, rules, counters);
+    const fp16 rounded = to_fp16(total.sum, rules.output);
+    if (!total.finite || std::fabs(to_float(rounded)) >= std::ldexp(1.0F, rules.limit_exponent)) {
+        if (counters != nullptr) {
+            ++counters->saturated;
+        }
+        return fp16{static_cast<std::uint16_t>(total.sum < 0.0 ? 0xFC00 : 0x7C00)};
     }
-    return sum == 0 ? fp16{0} : result;
+    return total.sum == 0.0 ? fp16{0} : rounded;
 }
 
 }  // namespace pome::reference::chip

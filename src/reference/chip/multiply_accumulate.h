@@ -30,4 +30,13 @@ fp16 multiply_accumulate(std::span<const fp16> x, std::span<const fp16> w, float
                          const Numerics::MultiplyAccumulate& rules,
                          ProductCounters* counters = nullptr);
 
+/// The sum before its last rounding, and whether it stayed below the limit; by fixed-point rules.
+struct FixedPointSum {
+    double sum = 0.0;
+    bool finite = true;
+};
+FixedPointSum fixed_point_sum(std::span<const fp16> x, std::span<const fp16> w, float bias,
+                              const Numerics::MultiplyAccumulate& rules,
+                              ProductCounters* counters = nullptr);
+
 }  // namespace pome::reference::chip

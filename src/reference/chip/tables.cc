@@ -204,6 +204,14 @@ double by_table(Function function, double x, Rounding rounding) {
             return sine_by_table(x);
         case Function::cos:
             return sine_by_table(x + std::numbers::pi / 2.0);
+        case Function::atan: {
+            const auto plain = [](double v) { return std::atan(v); };
+            return std::copysign(interpolate(plain, std::fabs(x), 0.0, 16.0), x);
+        }
+        case Function::exp_minus_one: {
+            const auto plain = [](double v) { return std::expm1(v); };
+            return interpolate(plain, x, -10.5, 0.0);
+        }
     }
     return 0.0;
 }
@@ -236,6 +244,10 @@ double exactly(Function function, double x) {
             return std::sin(x);
         case Function::cos:
             return std::cos(x);
+        case Function::atan:
+            return std::atan(x);
+        case Function::exp_minus_one:
+            return std::expm1(x);
     }
     return 0.0;
 }

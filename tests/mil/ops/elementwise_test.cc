@@ -223,5 +223,11 @@ TEST(Select, TakesWhatTheConditionSaysAndNothingElse) {
               "(line 1, %y)");
 }
 
+TEST(Elementwise, ThresholdIsAMaximum) {
+    EXPECT_THAT(y_of("tensor<fp32, [3]>", {-1, 0, 2},
+                     "tensor<fp32, [3]> y = threshold(x = x, alpha = fp32(0.5));"),
+                ElementsAre(0.5, 0.5, 2));
+}
+
 }  // namespace
 }  // namespace pome::mil

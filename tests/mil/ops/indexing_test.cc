@@ -162,5 +162,18 @@ TEST(Constexpr, IsReadFromAttributes) {
               "[mil.constexpr_affine_dequantize] 'quantized_data' is missing (line 1, %y)");
 }
 
+TEST(Indexing, ArgsortGivesTheOrder) {
+    EXPECT_THAT(y_of("tensor<fp32, [4]>", {3, 1, 2, 4},
+                     "tensor<int32, [4]> y = argsort(x = x, axis = int32(0));"),
+                ElementsAre(3, 0, 2, 1));
+}
+
+TEST(Indexing, GatherNdTakesRowsOfIndices) {
+    EXPECT_THAT(y_of("tensor<fp32, [2, 2]>", {1, 2, 3, 4},
+                     "tensor<fp32, [2]> y = gather_nd(x = x, indices = tensor<int32, [2, 2]>([[1, "
+                     "0], [0, -1]]));"),
+                ElementsAre(3, 2));
+}
+
 }  // namespace
 }  // namespace pome::mil

@@ -219,5 +219,11 @@ TEST(Split, CutsAlongAnAxis) {
         "[mil.split] gives 3 results, 1 are declared (line 1, %y)");
 }
 
+TEST(Layout, FillLikeTakesAShape) {
+    EXPECT_THAT(y_of("tensor<fp32, [3]>", {-1, 0, 2},
+                     "tensor<fp32, [3]> y = fill_like(ref_tensor = x, value = fp32(7));"),
+                ElementsAre(7, 7, 7));
+}
+
 }  // namespace
 }  // namespace pome::mil

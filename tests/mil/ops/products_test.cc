@@ -124,5 +124,21 @@ TEST(Attention, WeighsValuesBySoftmaxOfScaledProducts) {
               "the last size (line 1, %y)");
 }
 
+TEST(Einsum, IsAMatrixProductOfItsLabels) {
+    EXPECT_THAT(y_of("tensor<fp32, [1, 1, 1, 2]>", {1, 2},
+                     "tensor<fp32, [1, 1, 1, 3]> y = einsum(values = (x, tensor<fp32, [1, 2, 1, "
+                     "3]>([[[[1, 2, 3]], [[10, 20, 30]]]])), equation = "
+                     "string(\"nchw,nwhu->nchu\"));"),
+                ElementsAre(21, 42, 63));
+    EXPECT_EQ(refusal_of("tensor<fp32, [2, 2]> x",
+                         "tensor<fp32, [2]> y = einsum(values = (x, x), equation = "
+                         "string(\"ii,ij->j\"));"),
+              "[mil.einsum] equation 'ii,ij->j': 'i' stands twice in one operand (line 1, %y)");
+    EXPECT_EQ(refusal_of("tensor<fp32, [2, 2]> x",
+                         "tensor<fp32, [2]> y = einsum(values = (x, x), equation = "
+                         "string(\"ij,jk->k\"));"),
+              "[mil.einsum] equation 'ij,jk->k': 'i' is in x alone; sum it first (line 1, %y)");
+}
+
 }  // namespace
 }  // namespace pome::mil

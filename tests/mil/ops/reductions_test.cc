@@ -144,5 +144,13 @@ TEST(ChannelNorms, HaveOneParameterForEachChannel) {
               "[mil.l2_norm] x [2,2] must have rank 3 or more (line 1, %y)");
 }
 
+TEST(LocalResponseNorm, DividesByItsNeighbours) {
+    EXPECT_THAT(
+        y_of("tensor<fp32, [1, 3, 1]>", {1, 2, 3},
+             "tensor<fp32, [1, 3, 1]> y = local_response_norm(x = x, size = int32(3), alpha "
+             "= fp32(3), beta = fp32(1), k = fp32(1));"),
+        Pointwise(DoubleNear(1e-12), {1.0 / 6, 2.0 / 15, 3.0 / 14}));
+}
+
 }  // namespace
 }  // namespace pome::mil

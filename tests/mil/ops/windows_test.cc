@@ -151,5 +151,13 @@ TEST(Pool, TakesLargestOrMeanOfEachWindow) {
         "[mil.max_pool] kernel_sizes must have 2 entries for x [1,1,1,5], it has 1 (line 1, %y)");
 }
 
+TEST(Pool, L2IsTheNormOfAWindow) {
+    EXPECT_THAT(y_of("tensor<fp32, [1, 1, 1, 4]>", {3, 4, 0, 5},
+                     "tensor<fp32, [1, 1, 1, 2]> y = l2_pool(x = x, kernel_sizes = tensor<int32, "
+                     "[2]>([1, 2]), strides = tensor<int32, [2]>([1, 2]), pad_type = "
+                     "string(\"valid\"));"),
+                ElementsAre(5, 5));
+}
+
 }  // namespace
 }  // namespace pome::mil
