@@ -363,6 +363,11 @@ class ChipModel {
             x = qx->q;
         }
         bool pointwise = kernel == 1 && channels == 1 && positions == inside && !transposed;
+        if (in.has("strides")) {
+            for (const std::int64_t stride : in.integers("strides")) {
+                pointwise = pointwise && stride == 1;
+            }
+        }
         for (std::int64_t p = 0; pointwise && p < positions; ++p) {
             pointwise = source[0][static_cast<std::size_t>(p)] == p;
         }
