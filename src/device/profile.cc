@@ -102,6 +102,10 @@ Limits read_limits(Facts& facts) {
     l.conv_kernel_height = size("conv_kernel_height");
     l.pool_window = size("pool_window");
     l.argmax_axis = size("argmax_axis");
+    l.matmul_inner_multiple = size("matmul_inner_multiple");
+    l.conv_input_channels = size("conv_input_channels");
+    l.sdpa_sequence = size("sdpa_sequence");
+    l.sdpa_both = size("sdpa_both");
     l.io = facts.dtypes("limits.io");
     l.compile_budget = size("compile_budget");
     l.loaded_programs = size("loaded_programs");
@@ -152,6 +156,8 @@ Capabilities read_capabilities(Facts& facts) {
     c.gelu = can("gelu");
     c.reduce_mean = can("reduce_mean");
     c.runtime_weights = can("runtime_weights");
+    c.norms = can("norms");
+    c.inverse = can("inverse");
     c.softmax_any_size = can("softmax_any_size");
     c.rsqrt_after_reduction = can("rsqrt_after_reduction");
     c.square_activation = can("square_activation");

@@ -79,6 +79,8 @@ struct Capabilities {
     bool gelu = true;
     bool reduce_mean = true;
     bool runtime_weights = true;  ///< programs whose weights are inputs give right answers
+    bool norms = true;                  ///< layer_norm, instance_norm, l2_norm as ops
+    bool inverse = true;                ///< inverse as an op
     bool softmax_any_size = true;       ///< not powers of two only
     bool rsqrt_after_reduction = true;  ///< and sqrt
     bool square_activation = true;      ///< square fused with an activation, at every width

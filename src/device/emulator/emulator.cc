@@ -75,7 +75,12 @@ class Emulator final : public Device {
 
 std::unique_ptr<Device> make_emulator(std::string_view profile, const Options& options,
                                       ThreadPool& pool) {
-    return std::make_unique<Emulator>(find_profile(profile), options, pool);
+    return make_emulator(find_profile(profile), options, pool);
+}
+
+std::unique_ptr<Device> make_emulator(const Profile& profile, const Options& options,
+                                      ThreadPool& pool) {
+    return std::make_unique<Emulator>(profile, options, pool);
 }
 
 Numerics fast_numerics() {

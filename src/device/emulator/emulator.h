@@ -40,6 +40,10 @@ struct Options {
 std::unique_ptr<Device> make_emulator(std::string_view profile, const Options& options,
                                       ThreadPool& pool);
 
+/// The same for a profile of one's own, for example a chip's arithmetic without its limits.
+std::unique_ptr<Device> make_emulator(const Profile& profile, const Options& options,
+                                      ThreadPool& pool);
+
 /// The numerics of Mode::fast.
 Numerics fast_numerics();
 
