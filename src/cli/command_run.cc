@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "device/legalize/boundary.h"
 #include "formats/npy.h"
 #include "mil/text.h"
 
@@ -15,7 +16,7 @@ struct RunCommand {
     std::string program, weights, function = "main";
     std::vector<std::string> inputs, outputs;
     DeviceOptions device;
-    bool json = false, count_vanished = false;
+    bool json = false, count_vanished = false, legalize = false;
 };
 
 /// "NAME=FILE"
@@ -73,7 +74,9 @@ void run(const RunCommand& options) {
     }
     ThreadPool pool(options.device.threads);
     const auto device = open_device(options.device, pool);
-    const auto executable = device->compile(package, options.function);
+    const auto executable = options.legalize
+                                ? device::compile_legalized(*device, package, options.function)
+                                : device->compile(package, options.function);
     std::map<std::string, std::string> files;
     for (const auto& binding : options.inputs) {
         files.insert(split(binding, "--input"));
@@ -149,6 +152,9 @@ void add_run(CLI::App& app) {
     options->device.counting = device::emulator::Counting::results;
     command->add_flag("--count-vanished", options->count_vanished,
                       "also count, for each operation, products too small for the engine's sums");
+    command->add_flag("--legalize", options->legalize,
+                      "rewrite the program into one that the device accepts; inputs and outputs "
+                      "stay as they are");
     command->add_flag("--json", options->json, "one JSON object on standard output");
     command->footer(
         "Example:\n  pome run examples/double.mil --input x=x.npy --output y=y.npy --device "

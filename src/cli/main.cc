@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
     cli::add_ops(app);
     cli::add_run(app);
     cli::add_lint(app, status);
+    cli::add_legalize(app, status);
     cli::add_inspect(app);
     cli::add_data(app);
     cli::add_bench(app);

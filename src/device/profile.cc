@@ -102,10 +102,6 @@ Limits read_limits(Facts& facts) {
     l.conv_kernel_height = size("conv_kernel_height");
     l.pool_window = size("pool_window");
     l.argmax_axis = size("argmax_axis");
-    l.matmul_inner_multiple = size("matmul_inner_multiple");
-    l.conv_input_channels = size("conv_input_channels");
-    l.sdpa_sequence = size("sdpa_sequence");
-    l.sdpa_both = size("sdpa_both");
     l.io = facts.dtypes("limits.io");
     l.compile_budget = size("compile_budget");
     l.loaded_programs = size("loaded_programs");

@@ -53,25 +53,6 @@ void collect(const std::vector<Attribute>& attributes, Paths& paths) {
     }
 }
 
-Paths blob_paths(const Program& program) {
-    Paths paths;
-    collect(program.attributes, paths);
-    for (const auto& function : program.functions) {
-        collect(function.attributes, paths);
-        for (const auto& operation : function.operations) {
-            collect(operation.attributes, paths);
-            for (const auto& argument : operation.arguments) {
-                for (const auto& operand : argument.operands) {
-                    if (const auto* literal = std::get_if<Literal>(&operand)) {
-                        collect(*literal, paths);
-                    }
-                }
-            }
-        }
-    }
-    return paths;
-}
-
 /// For the message about a missing file: what the directory holds instead.
 std::string listing(const std::filesystem::path& directory) {
     constexpr std::size_t most = 8;
@@ -117,6 +98,25 @@ std::filesystem::path locate(const std::string& path, const std::filesystem::pat
 }
 
 }  // namespace
+
+std::set<std::string> blob_paths(const Program& program) {
+    Paths paths;
+    collect(program.attributes, paths);
+    for (const auto& function : program.functions) {
+        collect(function.attributes, paths);
+        for (const auto& operation : function.operations) {
+            collect(operation.attributes, paths);
+            for (const auto& argument : operation.arguments) {
+                for (const auto& operand : argument.operands) {
+                    if (const auto* literal = std::get_if<Literal>(&operand)) {
+                        collect(*literal, paths);
+                    }
+                }
+            }
+        }
+    }
+    return paths;
+}
 
 WeightFiles WeightFiles::load(const Program& program, const std::filesystem::path& directory) {
     WeightFiles weights;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ class WeightFiles {
     std::map<std::string, std::shared_ptr<const std::vector<std::byte>>> files_;
     BlobRules rules_;
 };
+
+/// The weight files that a program's literals name.
+std::set<std::string> blob_paths(const Program& program);
 
 /// What a device compiles: a program and its weight files.
 struct Package {

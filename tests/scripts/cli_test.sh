@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 fail() { echo "FAILED: $1"; exit 1; }
-for command in "" train generate eval devices run lint inspect plan data "data prepare" "data stories" "bench train_step"; do
+for command in "" train generate eval devices run lint legalize inspect plan data "data prepare" "data stories" "bench train_step"; do
     # shellcheck disable=SC2086
     "$pome" $command --help | grep -q "Example" || fail "pome $command --help shows no example"
 done
@@ -126,6 +126,64 @@ status=0
 "$pome" ops --markdown >ops.md
 cmp ops.md "$source/docs/ops.md" || fail "docs/ops.md is not what the schemas say: pome ops --markdown > docs/ops.md"
 "$pome" ops --device emulator:m1 | grep -q "^sin .* no .* it needs A15 or later; use a polynomial" || fail "ops of the M1"
+sed 's/\[1, 32, 1, 32\]/[1, 4, 1, 2]/g' "$source/examples/double.mil" >small.mil
+"$python" - <<'PY'
+import numpy
+numpy.save("small.npy", numpy.arange(8, dtype=numpy.float32).reshape(1, 4, 1, 2))
+PY
+"$pome" legalize small.mil --device emulator:m1 --output legal.mil >out || fail "legalize"
+grep -q "^surface (line 4, %x): input fp16 \[1,4,1,2\] lies in fp16 \[1,32,1,32\]" out || fail "legalize: no padded input"
+grep -q "^output 'y' fp16 \[1,4,1,2\]: \[1,4,1,2\] from \[0,0,0,0\] as \[1,4,1,2\] at the start of 'y_surface' fp16 \[1,32,1,32\]" out ||
+    fail "legalize: no mapping of the output"
+grep -q "^main: 3 changes for emulator:m1, 3 of them with the same bits; 0 not rewritten" out || fail "legalize: no total"
+grep -q "^program(1.0)" legal.mil || fail "legalize: not canonical"
+"$pome" legalize legal.mil --device emulator:m1 --json >out || fail "legalize again"
+grep -qF '"changes":[]' out || fail "legalize changes its own result"
+if [ "$python" != : ]; then
+    "$pome" run small.mil --legalize --input x=small.npy --output y=legal.npy --device emulator:m1 || fail "run --legalize"
+    "$pome" run small.mil --input x=small.npy --output y=plain.npy --device reference || fail "run on the reference"
+    "$python" -c 'import numpy; assert (numpy.load("legal.npy") == numpy.load("plain.npy")).all()' || fail "run --legalize gives other values"
+fi
+sed 's/mul(x = x, y = two)/sin(x = x)/' small.mil >sin.mil
+status=0
+"$pome" legalize sin.mil --device emulator:m1 >out || status=$?
+[ $status = 1 ] && grep -q "^not rewritten: trigonometry (line 6, %y): sin does not run on this chip" out || fail "legalize of sin"
+status=0
+"$pome" legalize sin.mil --device reference 2>error || status=$?
+[ $status = 1 ] && grep -q "device 'reference' has no limits to legalize for" error || fail "legalize for the reference"
+cat >head.mil <<'MIL'
+program(1.3)
+{
+    func main<ios18>(tensor<fp16, [1, 32, 1, 32]> x) {
+        tensor<fp16, [70000, 32, 1, 1]> w = const()[name = string("w"), val = tensor<fp16, [70000, 32, 1, 1]>(BLOBFILE(path = string("@model_path/weights/w.bin"), offset = uint64(64)))];
+        int32 one = const()[name = string("one"), val = int32(1)];
+        tensor<int32, [2]> ones = const()[name = string("ones"), val = tensor<int32, [2]>([1, 1])];
+        tensor<int32, [4]> zeros = const()[name = string("zeros"), val = tensor<int32, [4]>([0, 0, 0, 0])];
+        string valid = const()[name = string("valid"), val = string("valid")];
+        tensor<fp16, [1, 70000, 1, 32]> y = conv(dilations = ones, groups = one, pad = zeros, pad_type = valid, strides = ones, weight = w, x = x)[name = string("y")];
+    } -> (y);
+}
+MIL
+status=0
+"$pome" legalize head.mil >out || status=$?
+[ $status = 1 ] && grep -q "^not rewritten: wide (line 9, %y): the weight file of conv's weight was not given" out || fail "legalize without weights"
+if [ "$python" != : ]; then
+    mkdir -p model/weights
+    "$python" - <<'PY'
+import numpy, struct
+data = (numpy.arange(70000 * 32) % 1000).astype(numpy.float16).tobytes()
+head = struct.pack("<II", 1, 2) + bytes(56)
+record = struct.pack("<IIQQ", 0xDEADBEEF, 1, len(data), 128) + bytes(40)
+open("model/weights/w.bin", "wb").write(head + record + data)
+PY
+    status=0
+    "$pome" legalize head.mil --weights model --output wide.mil 2>error || status=$?
+    [ $status = 1 ] && grep -q "has a weight file of its own, '@model_path/weights/w_0.bin'; add --output-weights DIR" error ||
+        fail "legalize without a place for weights"
+    "$pome" legalize head.mil --weights model --output wide.mil --output-weights wide >out || fail "legalize with weights"
+    [ -f wide/weights/w_0.bin ] && [ -f wide/weights/w_1.bin ] && [ ! -f wide/weights/w.bin ] || fail "legalize: no weight files"
+    "$pome" legalize wide.mil --weights wide --json | grep -qF '"changes":[]' || fail "legalize changes what it made with weights"
+fi
 status=0
 "$pome" generate --model nothing 2>error || status=$?
 [ $status = 2 ] || fail "wrong usage has status $status"
