@@ -71,12 +71,14 @@ bool apply_inverse(const Site& site) {
 }  // namespace
 
 Rule root_rule() {
-    return {{"root", "capabilities.rsqrt_after_reduction is false",
-             "rsqrt and sqrt of what comes from a reduction become pow(x, -0.5) and pow(x, 0.5)",
-             Equality::bits},
-            [](const Profile& profile) { return !profile.capabilities.rsqrt_after_reduction; },
-            root_ops,
-            apply_root};
+    return {
+        {"root", "capabilities.rsqrt_after_reduction is false",
+         "rsqrt and sqrt of what comes from a reduction become pow(x, -0.5) and pow(x, 0.5) (the "
+         "emulator takes both from one table; the chip's pow is not measured)",
+         Equality::bits},
+        [](const Profile& profile) { return !profile.capabilities.rsqrt_after_reduction; },
+        root_ops,
+        apply_root};
 }
 
 Rule inverse_rule() {

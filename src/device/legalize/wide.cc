@@ -295,12 +295,13 @@ class Splitter {
         if (op == "conv") {
             return take_conv(wide);
         }
+        if (op == "linear") {
+            return take_linear(wide);
+        }
         if (wide < 0 && !parted) {
             return false;
         }
-        if (op == "linear") {
-            take_linear(wide);
-        } else if (op == "concat") {
+        if (op == "concat") {
             take_concat();
         } else if (op == "transpose") {
             take_transpose(wide);
@@ -353,6 +354,16 @@ class Splitter {
         return total;
     }
 
+    /// The terms that one sum may have: what the product takes, and its operands' axes.
+    std::int64_t inner_limit(std::int64_t most, std::string_view x, int x_axis, std::string_view y,
+                             int y_axis) const {
+        for (const auto& [name, axis] : {std::pair(x, x_axis), std::pair(y, y_axis)}) {
+            const std::int64_t one = axis_limit(limits(), in_->type(name).shape.rank(), axis);
+            most = one > 0 && (most == 0 || one < most) ? one : most;
+        }
+        return most;
+    }
+
     bool take_matmul(int wide) {
         mil::Builder& b = emission_.ops();
         const Shape &x = in_->type("x").shape, &y = in_->type("y").shape;
@@ -367,15 +378,10 @@ class Splitter {
             if (wide >= 0) {
                 stop("a matmul is too wide in its sums and in its result");
             }
-            // Shorter axes of the operands ask for shorter chunks.
-            std::int64_t limit = most > 0 ? most : inner;
-            for (const std::int64_t one : {axis_limit(limits(), x.rank(), x_inner),
-                                           axis_limit(limits(), y.rank(), y_inner)}) {
-                limit = one > 0 ? std::min(limit, one) : limit;
-            }
-            const Sizes sizes = px != nullptr && px->axis == x_inner   ? px->sizes
-                                : py != nullptr && py->axis == y_inner ? py->sizes
-                                                                       : chunks(inner, limit);
+            const Sizes sizes = px != nullptr && px->axis == x_inner ? px->sizes
+                                : py != nullptr && py->axis == y_inner
+                                    ? py->sizes
+                                    : chunks(inner, inner_limit(most, "x", x_inner, "y", y_inner));
             const auto xs = cut_operand("x", x_inner, sizes), ys = cut_operand("y", y_inner, sizes);
             std::vector<mil::Value> partial;
             for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -463,9 +469,38 @@ class Splitter {
         return true;
     }
 
-    void take_linear(int wide) {
+    bool take_linear(int wide) {
         const Parts *px = parts_of("x"), *pw = parts_of("weight");
         const int last = in_->type("x").shape.rank() - 1;
+        const std::int64_t inner = in_->type("x").shape[-1], most = limits().max_inner;
+        const bool in_columns =
+            (px != nullptr && px->axis == last) || (pw != nullptr && pw->axis == 1);
+        if ((most > 0 && inner > most) || in_columns) {
+            if (wide >= 0) {
+                stop("a linear is too wide in its sums and in its result");
+            }
+            const Sizes sizes = px != nullptr ? px->sizes
+                                : pw != nullptr
+                                    ? pw->sizes
+                                    : chunks(inner, inner_limit(most, "x", last, "weight", 1));
+            const auto xs = cut_operand("x", last, sizes), ws = cut_operand("weight", 1, sizes);
+            std::vector<mil::Value> partial;
+            for (std::size_t i = 0; i < sizes.size(); ++i) {
+                const std::set<std::string, std::less<>> dropped =
+                    i == 0 ? std::set<std::string, std::less<>>{}
+                           : std::set<std::string, std::less<>>{"bias"};
+                partial.push_back(
+                    emission_.again(*operation_, {{"x", xs[i]}, {"weight", ws[i]}}, dropped)
+                        .front());
+            }
+            note("linear: " + in_parts(sizes, "terms a sum") + ", whose sums are added",
+                 Equality::mathematics);
+            emission_.replace(*operation_, {sum(partial)});
+            return true;
+        }
+        if (wide < 0 && px == nullptr && pw == nullptr) {
+            return false;
+        }
         if (px != nullptr || (pw != nullptr && pw->axis != 0) || (wide >= 0 && wide != last)) {
             stop("a linear is too wide along another axis than its outputs");
         }
@@ -484,6 +519,7 @@ class Splitter {
             values.push_back(emission_.again(*operation_, changed).front());
         }
         finish(last, sizes, std::move(values), "linear: " + in_parts(sizes, "outputs"));
+        return true;
     }
 
     /// Values joined along the axis that is too wide are its parts.

@@ -114,6 +114,32 @@ TEST(LegalizeWide, AddsThePartialSumsOfLongProducts) {
     EXPECT_EQ(legal.changes[0].what, "96 terms a sum in 3 chunks of 32, whose sums are added");
 }
 
+TEST(LegalizeWide, SplitsTheOutputsOfALinear) {
+    Builder b;
+    const auto x = b.input("x", half({1, 4, 32, 32}));
+    b.output(
+        b.rename(b.call("linear", {{"bias", b.constant(random_constant({100}, 6, 1.0), "bias")},
+                                   {"weight", b.constant(random_constant({100, 32}, 4, 1.0), "w")},
+                                   {"x", x}}),
+                 "y"));
+    // The emulator does not add a bias along the last axis.
+    const Legalized legal = prove(package_of(b), narrow(96, 0, 0), {.on_emulator = false});
+    EXPECT_EQ(legal.changes.front().what, "linear: 100 outputs in 2 chunks of 50");
+}
+
+TEST(LegalizeWide, AddsThePartialSumsOfALinear) {
+    Builder b;
+    const auto x = b.input("x", half({1, 4, 32, 96}));
+    b.output(
+        b.rename(b.call("linear",
+                        {{"weight", b.constant(random_constant({64, 96}, 4, 1.0), "w")}, {"x", x}}),
+                 "y"));
+    const Legalized legal = prove(package_of(b), narrow(0, 0, 40),
+                                  {.emulator = {5.0 / 128, 0.0}, .reference = {5.0 / 128, 0.0}});
+    EXPECT_EQ(legal.changes.front().what,
+              "linear: 96 terms a sum in 3 chunks of 32, whose sums are added");
+}
+
 TEST(LegalizeWide, SlicesOfLongProductsAvoidTheWidthOnChipsWithTheGain) {
     Builder b;
     const auto x = b.input("x", half({1, 1, 32, 96})), y = b.input("y", half({1, 1, 96, 32}));
