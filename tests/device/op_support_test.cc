@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "device/op_lint.h"
+
 #include "mil/schema.h"
 #include "mil/text.h"
 #include "support/expect_error.h"

@@ -5,18 +5,21 @@
 namespace pome::device::emulator {
 namespace {
 
-constexpr std::int64_t grain = 16384;      // elements a thread takes at least of a table
 constexpr std::int64_t slow_grain = 1024;  // of a scalar function
 
 }  // namespace
 
-void UnaryStep::run(Run& run) const {
-    const fp16* x = run.slots[static_cast<std::size_t>(x_)];
-    fp16* out = run.slots[static_cast<std::size_t>(result_)];
-    run.pool.for_ranges(elements_, grain, [&](std::int64_t begin, std::int64_t end, int) {
-        table_->apply(x + begin, out + begin, end - begin);
-    });
-}
+UnaryStep::UnaryStep(std::shared_ptr<const kernels::UnaryTable> table, int x, int result,
+                     std::int64_t elements)
+    : ElementwiseStep({x,
+                       -1,
+                       result,
+                       {1, elements},
+                       {},
+                       elements,
+                       [table = std::move(table)](
+                           const fp16* from, bool, const fp16*, bool, fp16* out, std::int64_t count,
+                           const Numerics::Elementwise&) { table->apply(from, out, count); }}) {}
 
 void expect_no_integers(const mil::Operation& operation, const mil::Arguments& arguments,
                         std::string_view name) {

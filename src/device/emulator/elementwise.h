@@ -8,18 +8,22 @@
 
 namespace pome::device::emulator {
 
-/// A function of one operand as a table.
-class UnaryStep final : public Step {
+/// A step that is one elementwise form (chain.h).
+class ElementwiseStep : public Step {
   public:
-    UnaryStep(std::shared_ptr<const kernels::UnaryTable> table, int x, int result,
-              std::int64_t elements)
-        : table_(std::move(table)), x_(x), result_(result), elements_(elements) {}
+    explicit ElementwiseStep(ElementwiseForm form) : form_(std::move(form)) {}
     void run(Run& run) const override;
+    const ElementwiseForm* elementwise() const override { return &form_; }
 
   private:
-    std::shared_ptr<const kernels::UnaryTable> table_;
-    int x_, result_;
-    std::int64_t elements_;
+    ElementwiseForm form_;
+};
+
+/// A function of one operand as a table.
+class UnaryStep final : public ElementwiseStep {
+  public:
+    UnaryStep(std::shared_ptr<const kernels::UnaryTable> table, int x, int result,
+              std::int64_t elements);
 };
 
 /// Refuses an operand of integers: they reach arithmetic through cast and dequantize only.

@@ -102,6 +102,7 @@ Plan::Plan(const mil::Package& package, const mil::Function& function, const Pro
         add_operation(operation);
     }
     add_outputs(function);
+    fuse();
     lay_out();
     // Only needed while planning; the literals they point to belong to the caller.
     package_ = nullptr;
@@ -428,7 +429,7 @@ void Plan::lay_out() {
     // not.
     std::vector<std::size_t> order;
     for (std::size_t i = 0; i < slots_.size(); ++i) {
-        if (slots_[i].kind == Kind::arena) {
+        if (slots_[i].kind == Kind::arena && slots_[i].first <= slots_[i].last) {
             order.push_back(i);
         }
     }

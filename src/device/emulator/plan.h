@@ -6,12 +6,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/fp16.h"
 #include "base/thread_pool.h"
 #include "device/device.h"
+#include "device/emulator/chain.h"
 #include "device/emulator/emulator.h"
 #include "kernels/matmul.h"
 #include "kernels/softmax.h"
@@ -41,6 +43,8 @@ class Step {
   public:
     virtual ~Step() = default;
     virtual void run(Run& run) const = 0;
+    /// How the step reads and writes element by element; nullptr when it does not.
+    virtual const ElementwiseForm* elementwise() const { return nullptr; }
 };
 
 /// A step of plain loops, for ops that are rare: `loop(Run&)`.
@@ -171,6 +175,11 @@ class Plan {
     void add_operation(const mil::Operation& operation);
     void add_outputs(const mil::Function& function);
     void lay_out();
+    /// Joins elementwise steps that follow each other (chain.cc).
+    void fuse();
+    Scheduled make_chain(std::size_t first, std::size_t end,
+                         const std::vector<std::vector<std::size_t>>& users,
+                         const std::set<int>& needed);
 
     mil::Lookup lookup() const;
 

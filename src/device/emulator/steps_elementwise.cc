@@ -115,7 +115,20 @@ void make_binary(Plan& plan, const mil::Operation& operation, const mil::Argumen
         expect_no_integers(operation, arguments, name);
     }
     const Place x = plan.operand(arguments, "x"), y = plan.operand(arguments, "y");
-    plan.add(std::make_unique<BinaryStep>(op, x, y, plan.result(operation)));
+    const Place result = plan.result(operation);
+    ElementwiseForm form;
+    if (!Access::of(x.shape, result.shape, form.x_access) ||
+        !Access::of(y.shape, result.shape, form.y_access)) {
+        plan.add(std::make_unique<BinaryStep>(op, x, y, result));
+        return;
+    }
+    form.x = x.slot, form.y = y.slot, form.result = result.slot;
+    form.elements = result.shape.elements();
+    form.function = [](const fp16* a, bool a_is_constant, const fp16* b, bool b_is_constant,
+                       fp16* out, std::int64_t count, const Numerics::Elementwise& rules) {
+        kernels::binary(op, a, a_is_constant, b, b_is_constant, out, count, rules);
+    };
+    plan.add(std::make_unique<ElementwiseStep>(std::move(form)));
 }
 
 template <chip::Function function>

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/fp16.h"
+#include "base/numerics.h"
+#include "base/shape.h"
+
+namespace pome::device::emulator {
+
+/// Which element of an operand meets element i of the result: (i / group) % count. Whole operands
+/// have group 1 and as many elements as the result; a number has count 1.
+struct Access {
+    std::int64_t group = 1;
+    std::int64_t count = 1;
+
+    /// Of an operand broadcast to `result` by NumPy's rules. False where its own axes are not
+    /// neighbours, so that no such rule exists.
+    static bool of(const Shape& operand, const Shape& result, Access& access);
+
+    std::int64_t index(std::int64_t i) const { return i / group % count; }
+    bool is_whole(std::int64_t elements) const { return group == 1 && count == elements; }
+    /// Whether the elements from i on, up to end_of_run(i), are one element.
+    bool is_constant() const { return group > 1 || count == 1; }
+    /// The first element after i at which the operand's elements stop following each other (or
+    /// being one).
+    std::int64_t end_of_run(std::int64_t i, std::int64_t elements) const;
+};
+
+/// An elementwise step as a part of a chain: out[i] = f(x[x_access.index(i)],
+/// y[y_access.index(i)]).
+struct ElementwiseForm {
+    /// count elements; an operand that is constant is read at its first element only. out may be x
+    /// or y. y is nullptr for functions of one operand.
+    using Function =
+        std::function<void(const fp16* x, bool x_is_constant, const fp16* y, bool y_is_constant,
+                           fp16* out, std::int64_t count, const Numerics::Elementwise& rules)>;
+    int x = -1, y = -1, result = -1;  ///< slots; y < 0: one operand
+    Access x_access, y_access;
+    std::int64_t elements = 0;
+    Function function;
+};
+
+}  // namespace pome::device::emulator
