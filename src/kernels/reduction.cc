@@ -58,6 +58,13 @@ void add_tile(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_
             part = r == 0 ? operand(d, from) : aligned_sum(d, part, operand(d, from), bits);
         }
         hn::StoreU(part, d, parts);
+        if (width == lanes) {
+            for (std::size_t i = 0; i < HWY_LANES(float);
+                 ++i) {  // a length that the compiler knows
+                sums[c + static_cast<std::int64_t>(i)] += static_cast<double>(parts[i]);
+            }
+            continue;
+        }
         for (std::int64_t i = 0; i < width; ++i) {
             sums[c + i] += static_cast<double>(parts[i]);
         }
@@ -109,37 +116,24 @@ double operand_of(fp16 x) {
     return is_nan(x) ? std::numeric_limits<double>::infinity() : static_cast<double>(to_float(x));
 }
 
-/// Calls give(index, sum) for every sum before its last rounding.
-template <typename Give>
-void sums_of(const fp16* x, std::int64_t outer, std::int64_t count, std::int64_t inner,
-             const Numerics::Reduction& rules, Give give) {
+fp16 finish(double sum, const Numerics::Reduction& rules) {
+    return std::isnan(sum) || sum == 0.0 ? fp16{0} : to_fp16(sum, rules.output);
+}
+
+/// Sums (count 0) or means of x [outer, count, inner].
+void sum_all(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
+             bool is_mean, const Numerics::Reduction& rules) {
     std::vector<double> sums(static_cast<std::size_t>(inner));
     for (std::int64_t o = 0; o < outer; ++o) {
         const fp16* from = x + o * count * inner;
-        std::fill(sums.begin(), sums.end(), 0.0);
-        if (!rules.narrow) {
-            for (std::int64_t k = 0; k < count; ++k) {
-                for (std::int64_t i = 0; i < inner; ++i) {
-                    sums[static_cast<std::size_t>(i)] += operand_of(from[k * inner + i]);
-                }
-            }
-        } else if (inner == 1 && rules.tile == 4) {
+        if (rules.narrow && inner == 1 && rules.tile == 4) {
             sums[0] = HWY_DYNAMIC_DISPATCH(row_sum)(from, count, rules.tile_fraction_bits);
         } else {
-            for (std::int64_t k = 0; k < count; k += rules.tile) {
-                HWY_DYNAMIC_DISPATCH(add_tile)
-                (from + k * inner, inner, std::min<std::int64_t>(rules.tile, count - k), inner,
-                 rules.tile_fraction_bits, sums.data());
-            }
+            std::fill(sums.begin(), sums.end(), 0.0);
+            add_to_sums(from, inner, count, inner, rules, sums.data());
         }
-        for (std::int64_t i = 0; i < inner; ++i) {
-            give(o * inner + i, sums[static_cast<std::size_t>(i)]);
-        }
+        finish_sums(sums.data(), inner, is_mean ? count : 0, y + o * inner, rules);
     }
-}
-
-fp16 finish(double sum, const Numerics::Reduction& rules) {
-    return std::isnan(sum) || sum == 0.0 ? fp16{0} : to_fp16(sum, rules.output);
 }
 
 template <Binary op>
@@ -158,18 +152,40 @@ void fold(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::i
 
 }  // namespace
 
+void add_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+                 const Numerics::Reduction& rules, double* sums) {
+    if (!rules.narrow) {
+        for (std::int64_t k = 0; k < rows; ++k) {
+            for (std::int64_t i = 0; i < columns; ++i) {
+                sums[i] += operand_of(x[k * stride + i]);
+            }
+        }
+        return;
+    }
+    for (std::int64_t k = 0; k < rows; k += rules.tile) {
+        HWY_DYNAMIC_DISPATCH(add_tile)
+        (x + k * stride, stride, std::min<std::int64_t>(rules.tile, rows - k), columns,
+         rules.tile_fraction_bits, sums);
+    }
+}
+
+void finish_sums(const double* sums, std::int64_t columns, std::int64_t count, fp16* y,
+                 const Numerics::Reduction& rules) {
+    const float factor = count > 0 ? 1.0F / static_cast<float>(count) : 1.0F;
+    for (std::int64_t i = 0; i < columns; ++i) {
+        y[i] = finish(
+            count > 0 ? static_cast<double>(static_cast<float>(sums[i]) * factor) : sums[i], rules);
+    }
+}
+
 void reduce_sum(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                 const Numerics::Reduction& rules) {
-    sums_of(x, outer, count, inner, rules,
-            [&](std::int64_t i, double sum) { y[i] = finish(sum, rules); });
+    sum_all(x, y, outer, count, inner, false, rules);
 }
 
 void reduce_mean(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                  const Numerics::Reduction& rules) {
-    const float factor = 1.0F / static_cast<float>(count);
-    sums_of(x, outer, count, inner, rules, [&](std::int64_t i, double sum) {
-        y[i] = finish(static_cast<double>(static_cast<float>(sum) * factor), rules);
-    });
+    sum_all(x, y, outer, count, inner, true, rules);
 }
 
 void reduce_max(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,

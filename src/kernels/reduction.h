@@ -11,6 +11,14 @@ namespace pome::kernels {
 // reference/chip/reduction (sums) and reference/chip/elementwise (maximum, minimum) in every bit.
 // count >= 1; no overlap.
 
+/// Adds `rows` rows of x (row r begins at x + r * stride) to the sums of `columns` columns, tile by
+/// tile from the first row: the caller passes whole tiles except at the end.
+void add_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+                 const Numerics::Reduction& rules, double* sums);
+/// y = the sums rounded; of means (count > 0) times 1/count in fp32 first.
+void finish_sums(const double* sums, std::int64_t columns, std::int64_t count, fp16* y,
+                 const Numerics::Reduction& rules);
+
 void reduce_sum(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                 const Numerics::Reduction& rules);
 /// The sum times 1/count in fp32, rounded once.

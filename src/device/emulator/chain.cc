@@ -15,27 +15,16 @@ namespace {
 constexpr std::int64_t block = 4096;   // elements: 8 KB a value
 constexpr std::int64_t grain = 16384;  // elements a thread takes at least
 
-/// Where a chain finds a value: a slot, or a buffer of the block.
-struct Source {
-    int slot = -1;
-    int buffer = -1;
-    Access access;
-};
-
-struct Link {
-    ElementwiseForm::Function function;
-    Source x, y, result;
-    bool has_y = false;
-};
-
 /// Evaluates the elements [begin, end) of a link, in runs along which each operand is whole or one
-/// element. `buffers` hold the block that begins at `begin`.
-void evaluate(const Link& link, Run& run, fp16* buffers, std::int64_t elements, std::int64_t begin,
-              std::int64_t end) {
-    const auto place = [&](const Source& source, std::int64_t i) {
-        return source.buffer >= 0
-                   ? buffers + source.buffer * block + (i - begin)
-                   : run.slots[static_cast<std::size_t>(source.slot)] + source.access.index(i);
+/// element. `buffers` hold the block that begins at `begin`, `to` the reader's part of it.
+void evaluate(const Link& link, Run& run, fp16* buffers, fp16* to, std::int64_t elements,
+              std::int64_t begin, std::int64_t end) {
+    const auto place = [&](const Link::Place& at, std::int64_t i) {
+        if (at.buffer >= 0) {
+            return buffers + at.buffer * block + (i - begin);
+        }
+        return at.slot >= 0 ? run.slots[static_cast<std::size_t>(at.slot)] + at.access.index(i)
+                            : to + (i - begin);
     };
     for (std::int64_t i = begin; i < end;) {
         std::int64_t stop = std::min(end, link.x.access.end_of_run(i, elements));
@@ -51,27 +40,33 @@ void evaluate(const Link& link, Run& run, fp16* buffers, std::int64_t elements, 
 
 class ChainStep final : public Step {
   public:
-    ChainStep(std::vector<Link> links, int buffers, std::int64_t elements)
-        : links_(std::move(links)), buffers_(buffers), elements_(elements) {}
+    explicit ChainStep(Chain chain) : chain_(std::move(chain)) {}
 
     void run(Run& run) const override {
-        run.pool.for_ranges(elements_, grain, [&](std::int64_t begin, std::int64_t end, int) {
-            std::vector<fp16> buffers(static_cast<std::size_t>(buffers_ * block));
-            for (std::int64_t at = begin; at < end; at += block) {
-                for (const Link& link : links_) {
-                    evaluate(link, run, buffers.data(), elements_, at, std::min(end, at + block));
-                }
-            }
-        });
+        run.pool.for_ranges(chain_.elements(), grain,
+                            [&](std::int64_t begin, std::int64_t end, int) {
+                                std::vector<fp16> buffers;
+                                chain_.evaluate(run, begin, end, buffers);
+                            });
     }
 
   private:
-    std::vector<Link> links_;
-    int buffers_;
-    std::int64_t elements_;
+    Chain chain_;
 };
 
 }  // namespace
+
+void Chain::evaluate(Run& run, std::int64_t begin, std::int64_t end, std::vector<fp16>& buffers,
+                     fp16* to) const {
+    buffers.resize(static_cast<std::size_t>(buffers_ * block));
+    for (std::int64_t at = begin; at < end; at += block) {
+        for (const Link& link : links_) {
+            emulator::evaluate(link, run, buffers.data(),
+                               to == nullptr ? nullptr : to + (at - begin), elements_, at,
+                               std::min(end, at + block));
+        }
+    }
+}
 
 void ElementwiseStep::run(Run& run) const {
     const Link link{form_.function,
@@ -80,7 +75,7 @@ void ElementwiseStep::run(Run& run) const {
                     {form_.result, -1, {1, form_.elements}},
                     form_.y >= 0};
     run.pool.for_ranges(form_.elements, grain, [&](std::int64_t begin, std::int64_t end, int) {
-        evaluate(link, run, nullptr, form_.elements, begin, end);
+        evaluate(link, run, nullptr, nullptr, form_.elements, begin, end);
     });
 }
 
@@ -123,6 +118,78 @@ std::int64_t Access::end_of_run(std::int64_t i, std::int64_t elements) const {
     return (i / length + 1) * length;
 }
 
+/// Decides which values of the steps [first, end) stay in buffers, and makes their links.
+class ChainBuilder {
+  public:
+    /// `users` are the steps that touch each slot; `stays_inside` says whether a slot is touched by
+    /// these steps only.
+    ChainBuilder(const std::vector<std::vector<std::size_t>>& users,
+                 std::function<bool(int slot)> stays_inside)
+        : users_(users), stays_inside_(std::move(stays_inside)) {}
+
+    void add(const ElementwiseForm& form, std::size_t step, bool is_streamed) {
+        Link link;
+        link.function = form.function;
+        link.has_y = form.y >= 0;
+        link.x = read(form.x, form.x_access, step);
+        if (link.has_y) {
+            link.y = read(form.y, form.y_access, step);
+        }
+        for (const int slot : finished_) {  // the result may take an operand's place
+            release(slot);
+        }
+        finished_.clear();
+        const Access whole{1, form.elements};
+        if (is_streamed) {
+            link.result = {-1, -1, whole};
+        } else if (stays_inside_(form.result)) {
+            if (free_.empty()) {
+                free_.push_back(buffers_++);
+            }
+            link.result = {-1, free_.back(), whole};
+            buffer_of_[form.result] = free_.back();
+            free_.pop_back();
+            if (users_[static_cast<std::size_t>(form.result)].back() == step) {
+                release(form.result);  // nobody reads it
+            }
+        } else {
+            touched_.push_back(form.result);
+            link.result = {form.result, -1, whole};
+        }
+        links_.push_back(std::move(link));
+    }
+
+    Chain take(std::int64_t elements) { return {std::move(links_), buffers_, elements}; }
+    std::vector<int> take_touched() { return std::move(touched_); }
+
+  private:
+    Link::Place read(int slot, const Access& access, std::size_t step) {
+        const auto found = buffer_of_.find(slot);
+        if (found == buffer_of_.end()) {
+            touched_.push_back(slot);
+            return {slot, -1, access};
+        }
+        if (users_[static_cast<std::size_t>(slot)].back() == step) {
+            finished_.push_back(slot);
+        }
+        return {-1, found->second, access};
+    }
+
+    void release(int slot) {
+        if (const auto found = buffer_of_.find(slot); found != buffer_of_.end()) {
+            free_.push_back(found->second);
+            buffer_of_.erase(found);
+        }
+    }
+
+    const std::vector<std::vector<std::size_t>>& users_;
+    std::function<bool(int)> stays_inside_;
+    std::vector<Link> links_;
+    std::vector<int> touched_, free_, finished_;
+    std::map<int, int> buffer_of_;  // slot -> buffer, while its value is needed
+    int buffers_ = 0;
+};
+
 void Plan::fuse() {
     std::vector<std::vector<std::size_t>> users(slots_.size());
     for (std::size_t step = 0; step < steps_.size(); ++step) {
@@ -130,12 +197,20 @@ void Plan::fuse() {
             users[static_cast<std::size_t>(slot)].push_back(step);
         }
     }
-    std::set<int> needed;  // outside of all steps
-    for (const auto& transfers : {loads_, stores_}) {
-        for (const auto& transfer : transfers) {
-            needed.insert(transfer.slot);
+    std::set<int> transferred;
+    for (const auto* transfers : {&loads_, &stores_}) {
+        for (const Transfer& transfer : *transfers) {
+            transferred.insert(transfer.slot);
         }
     }
+    // Whether only the steps [first, end) know of a slot.
+    const auto is_private = [&](int slot, std::size_t first, std::size_t end) {
+        const auto& all = users[static_cast<std::size_t>(slot)];
+        return slots_[static_cast<std::size_t>(slot)].kind == Kind::arena &&
+               !transferred.contains(slot) &&
+               std::all_of(all.begin(), all.end(),
+                           [&](std::size_t step) { return first <= step && step < end; });
+    };
     std::vector<Scheduled> fused;
     for (std::size_t first = 0; first < steps_.size();) {
         std::size_t end = first;
@@ -145,78 +220,35 @@ void Plan::fuse() {
             ++end;
             form = end < steps_.size() ? steps_[end].step->elementwise() : nullptr;
         }
-        if (end <= first + 1) {
+        // A step behind the chain that reads its last value front to back takes it as a stream.
+        const int last = end > first ? steps_[end - 1].step->elementwise()->result : -1;
+        const bool streams = end > first && end < steps_.size() &&
+                             steps_[end].step->streamed() == last &&
+                             is_private(last, end - 1, end + 1);
+        if (end <= first + 1 && !streams) {
             fused.push_back(std::move(steps_[first]));
-            first = std::max(end, first + 1);
+            ++first;
             continue;
         }
-        fused.push_back(make_chain(first, end, users, needed));
-        first = end;
+        ChainBuilder chain(users, [&](int slot) { return is_private(slot, first, end); });
+        for (std::size_t step = first; step < end; ++step) {
+            chain.add(*steps_[step].step->elementwise(), step, streams && step + 1 == end);
+        }
+        std::vector<int> touched = chain.take_touched();
+        if (streams) {
+            Scheduled& reader = steps_[end];
+            std::copy_if(reader.touched.begin(), reader.touched.end(), std::back_inserter(touched),
+                         [&](int slot) { return slot != last; });
+            reader.step->read_from(std::make_shared<const Chain>(chain.take(elements)));
+            fused.push_back({std::move(reader.step), std::move(touched)});
+            first = end + 1;
+        } else {
+            fused.push_back(
+                {std::make_unique<ChainStep>(chain.take(elements)), std::move(touched)});
+            first = end;
+        }
     }
     steps_ = std::move(fused);
-}
-
-Plan::Scheduled Plan::make_chain(std::size_t first, std::size_t end,
-                                 const std::vector<std::vector<std::size_t>>& users,
-                                 const std::set<int>& needed) {
-    const auto stays_inside = [&](int slot) {
-        const auto& all = users[static_cast<std::size_t>(slot)];
-        return slots_[static_cast<std::size_t>(slot)].kind == Kind::arena &&
-               !needed.contains(slot) && std::all_of(all.begin(), all.end(), [&](std::size_t step) {
-                   return first <= step && step < end;
-               });
-    };
-    std::vector<Link> links;
-    std::vector<int> touched, free_buffers;
-    std::map<int, int> buffer_of;  // slot -> buffer, while its value is needed
-    int buffers = 0;
-    for (std::size_t step = first; step < end; ++step) {
-        const ElementwiseForm& form = *steps_[step].step->elementwise();
-        Link link;
-        link.function = form.function;
-        link.has_y = form.y >= 0;
-        std::vector<int> finished;
-        const auto read = [&](int slot, const Access& access) {
-            const auto found = buffer_of.find(slot);
-            if (found == buffer_of.end()) {
-                touched.push_back(slot);
-                return Source{slot, -1, access};
-            }
-            if (users[static_cast<std::size_t>(slot)].back() == step) {
-                finished.push_back(slot);
-            }
-            return Source{slot, found->second, access};
-        };
-        link.x = read(form.x, form.x_access);
-        if (link.has_y) {
-            link.y = read(form.y, form.y_access);
-        }
-        for (const int slot : finished) {  // the result may take an operand's place
-            if (const auto found = buffer_of.find(slot); found != buffer_of.end()) {
-                free_buffers.push_back(found->second);
-                buffer_of.erase(found);
-            }
-        }
-        const Access whole{1, form.elements};
-        if (stays_inside(form.result)) {
-            if (free_buffers.empty()) {
-                free_buffers.push_back(buffers++);
-            }
-            link.result = {form.result, free_buffers.back(), whole};
-            buffer_of[form.result] = free_buffers.back();
-            free_buffers.pop_back();
-            if (users[static_cast<std::size_t>(form.result)].back() == step) {  // nobody reads it
-                free_buffers.push_back(buffer_of[form.result]);
-                buffer_of.erase(form.result);
-            }
-        } else {
-            touched.push_back(form.result);
-            link.result = {form.result, -1, whole};
-        }
-        links.push_back(std::move(link));
-    }
-    const std::int64_t elements = steps_[first].step->elementwise()->elements;
-    return {std::make_unique<ChainStep>(std::move(links), buffers, elements), std::move(touched)};
 }
 
 }  // namespace pome::device::emulator

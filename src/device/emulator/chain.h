@@ -43,4 +43,38 @@ struct ElementwiseForm {
     Function function;
 };
 
+struct Run;
+
+/// One elementwise step of a chain: where it finds its operands and leaves its result.
+struct Link {
+    /// A slot, a buffer of the block, or (result only) what the chain's reader gave.
+    struct Place {
+        int slot = -1;
+        int buffer = -1;
+        Access access;
+    };
+    ElementwiseForm::Function function;
+    Place x, y, result;
+    bool has_y = false;
+};
+
+/// Elementwise steps that are evaluated block by block. The last one's result goes to its slot or,
+/// for a stream, to whoever reads it.
+class Chain {
+  public:
+    Chain(std::vector<Link> links, int buffers, std::int64_t elements)
+        : links_(std::move(links)), buffers_(buffers), elements_(elements) {}
+
+    std::int64_t elements() const { return elements_; }
+    /// Evaluates the elements [begin, end); a stream's last values go to `to`. `buffers` is memory
+    /// of one thread that is kept between calls.
+    void evaluate(Run& run, std::int64_t begin, std::int64_t end, std::vector<fp16>& buffers,
+                  fp16* to = nullptr) const;
+
+  private:
+    std::vector<Link> links_;
+    int buffers_;
+    std::int64_t elements_;
+};
+
 }  // namespace pome::device::emulator

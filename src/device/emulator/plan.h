@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +44,11 @@ class Step {
     virtual void run(Run& run) const = 0;
     /// How the step reads and writes element by element; nullptr when it does not.
     virtual const ElementwiseForm* elementwise() const { return nullptr; }
+    /// The slot that the step reads only once and in blocks of its own choice, so that a chain may
+    /// compute it block by block instead; -1: none.
+    virtual int streamed() const { return -1; }
+    /// Takes the chain whose last value is that slot's.
+    virtual void read_from(std::shared_ptr<const Chain> /*chain*/) {}
 };
 
 /// A step of plain loops, for ops that are rare: `loop(Run&)`.
@@ -177,9 +181,6 @@ class Plan {
     void lay_out();
     /// Joins elementwise steps that follow each other (chain.cc).
     void fuse();
-    Scheduled make_chain(std::size_t first, std::size_t end,
-                         const std::vector<std::vector<std::size_t>>& users,
-                         const std::set<int>& needed);
 
     mil::Lookup lookup() const;
 

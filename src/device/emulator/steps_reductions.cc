@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "device/emulator/elementwise.h"
+#include "kernels/elementwise.h"
 #include "kernels/layout.h"
 #include "kernels/reduction.h"
 #include "kernels/softmax.h"
@@ -24,37 +25,120 @@ class ReduceStep final : public Step {
                std::int64_t inner)
         : kind_(kind), x_(x), result_(result), outer_(outer), count_(count), inner_(inner) {}
 
+    int streamed() const override { return x_; }
+    void read_from(std::shared_ptr<const Chain> chain) override { chain_ = std::move(chain); }
+
     void run(Run& run) const override {
-        const fp16* x = run.slots[static_cast<std::size_t>(x_)];
-        fp16* out = run.slots[static_cast<std::size_t>(result_)];
-        const Numerics& numerics = run.numerics;
-        run.pool.for_ranges(
-            outer_, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, count_ * inner_)),
-            [&](std::int64_t begin, std::int64_t end, int) {
-                const fp16* from = x + begin * count_ * inner_;
-                fp16* to = out + begin * inner_;
-                const std::int64_t rows = end - begin;
-                switch (kind_) {
-                    case Kind::sum:
-                        kernels::reduce_sum(from, to, rows, count_, inner_, numerics.reduction);
-                        break;
-                    case Kind::mean:
-                        kernels::reduce_mean(from, to, rows, count_, inner_, numerics.reduction);
-                        break;
-                    case Kind::maximum:
-                        kernels::reduce_max(from, to, rows, count_, inner_, numerics.elementwise);
-                        break;
-                    case Kind::minimum:
-                        kernels::reduce_min(from, to, rows, count_, inner_, numerics.elementwise);
-                        break;
-                }
-            });
+        if (inner_ == 1) {
+            run_rows(run);
+        } else {
+            run_columns(run);
+        }
     }
 
   private:
+    /// Whole rows, as many at a time as stay in the cache.
+    void run_rows(Run& run) const {
+        const std::int64_t rows = std::max<std::int64_t>(1, 4096 / count_);
+        fp16* out = run.slots[static_cast<std::size_t>(result_)];
+        run.pool.for_ranges(outer_, rows, [&](std::int64_t begin, std::int64_t end, int) {
+            std::vector<fp16> block, buffers;
+            for (std::int64_t row = begin; row < end; row += rows) {
+                const std::int64_t some = std::min(rows, end - row);
+                reduce(rows_of(run, row * count_, some * count_, block, buffers), out + row, some,
+                       run.numerics);
+            }
+        });
+    }
+
+    void reduce(const fp16* from, fp16* to, std::int64_t rows, const Numerics& numerics) const {
+        switch (kind_) {
+            case Kind::sum:
+                return kernels::reduce_sum(from, to, rows, count_, 1, numerics.reduction);
+            case Kind::mean:
+                return kernels::reduce_mean(from, to, rows, count_, 1, numerics.reduction);
+            case Kind::maximum:
+                return kernels::reduce_max(from, to, rows, count_, 1, numerics.elementwise);
+            case Kind::minimum:
+                return kernels::reduce_min(from, to, rows, count_, 1, numerics.elementwise);
+        }
+    }
+
+    /// Ranges of columns, some rows at a time.
+    void run_columns(Run& run) const {
+        constexpr std::int64_t narrowest = 256;  // columns of a part: 512 bytes a row
+        const std::int64_t parts = (inner_ + narrowest - 1) / narrowest;
+        const std::int64_t whole = outer_ >= run.pool.threads() ? 1 : parts;
+        const std::int64_t grain =
+            std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, count_ * inner_ / whole));
+        run.pool.for_ranges(outer_ * whole, grain, [&](std::int64_t begin, std::int64_t end, int) {
+            while (begin < end) {
+                // Neighbouring parts of one outer index are one range.
+                const std::int64_t o = begin / whole, stop = std::min(end, (o + 1) * whole);
+                const std::int64_t first = whole == 1 ? 0 : begin % whole * narrowest;
+                const std::int64_t last =
+                    whole == 1 ? inner_ : std::min(inner_, (stop - o * whole) * narrowest);
+                reduce_range(run, o, first, last - first);
+                begin = stop;
+            }
+        });
+    }
+
+    void reduce_range(Run& run, std::int64_t o, std::int64_t first, std::int64_t columns) const {
+        const Numerics& numerics = run.numerics;
+        fp16* out = run.slots[static_cast<std::size_t>(result_)] + o * inner_ + first;
+        const bool adds = kind_ == Kind::sum || kind_ == Kind::mean;
+        const std::int64_t tile = numerics.reduction.tile;
+        const std::int64_t rows = std::max<std::int64_t>(1, 8192 / columns / tile) * tile;
+        std::vector<double> sums(adds ? static_cast<std::size_t>(columns) : 0);
+        std::vector<fp16> block, buffers;
+        for (std::int64_t k = 0; k < count_; k += rows) {
+            const std::int64_t some = std::min(rows, count_ - k);
+            const std::int64_t at = (o * count_ + k) * inner_ + first;
+            const fp16* from = nullptr;
+            std::int64_t stride = inner_;
+            if (chain_ == nullptr) {
+                from = run.slots[static_cast<std::size_t>(x_)] + at;
+            } else {
+                stride = columns;
+                block.resize(static_cast<std::size_t>(some * columns));
+                for (std::int64_t r = 0; r < some; ++r) {
+                    chain_->evaluate(run, at + r * inner_, at + r * inner_ + columns, buffers,
+                                     block.data() + r * columns);
+                }
+                from = block.data();
+            }
+            if (adds) {
+                kernels::add_to_sums(from, stride, some, columns, numerics.reduction, sums.data());
+            } else {
+                for (std::int64_t r = 0; r < some; ++r) {  // max(x, x) coerces a lone element too
+                    kernels::binary(kind_ == Kind::maximum ? kernels::Binary::maximum
+                                                           : kernels::Binary::minimum,
+                                    k + r == 0 ? from : out, false, from + r * stride, false, out,
+                                    columns, numerics.elementwise);
+                }
+            }
+        }
+        if (adds) {
+            kernels::finish_sums(sums.data(), columns, kind_ == Kind::mean ? count_ : 0, out,
+                                 numerics.reduction);
+        }
+    }
+
+    const fp16* rows_of(Run& run, std::int64_t at, std::int64_t elements, std::vector<fp16>& block,
+                        std::vector<fp16>& buffers) const {
+        if (chain_ == nullptr) {
+            return run.slots[static_cast<std::size_t>(x_)] + at;
+        }
+        block.resize(static_cast<std::size_t>(elements));
+        chain_->evaluate(run, at, at + elements, buffers, block.data());
+        return block.data();
+    }
+
     Kind kind_;
     int x_, result_;
     std::int64_t outer_, count_, inner_;
+    std::shared_ptr<const Chain> chain_;
 };
 
 /// x reduced along the op's axes into `result`: the axes in runs of neighbours, the last run first;
@@ -139,21 +223,35 @@ class SoftmaxStep final : public Step {
                 std::shared_ptr<const kernels::SoftmaxTables> tables)
         : x_(x), result_(result), rows_(rows), columns_(columns), tables_(std::move(tables)) {}
 
+    int streamed() const override { return x_; }
+    void read_from(std::shared_ptr<const Chain> chain) override { chain_ = std::move(chain); }
+
     void run(Run& run) const override {
-        const fp16* x = run.slots[static_cast<std::size_t>(x_)];
         fp16* out = run.slots[static_cast<std::size_t>(result_)];
-        run.pool.for_ranges(
-            rows_, std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, columns_)),
-            [&](std::int64_t begin, std::int64_t end, int) {
+        const std::int64_t rows =
+            std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, columns_));
+        run.pool.for_ranges(rows_, rows, [&](std::int64_t begin, std::int64_t end, int) {
+            if (chain_ == nullptr) {
+                const fp16* x = run.slots[static_cast<std::size_t>(x_)];
                 kernels::softmax_rows(x + begin * columns_, out + begin * columns_, end - begin,
                                       columns_, *tables_, run.numerics);
-            });
+                return;
+            }
+            std::vector<fp16> buffers;
+            for (std::int64_t row = begin; row < end; row += rows) {
+                const std::int64_t some = std::min(rows, end - row), at = row * columns_;
+                // The row's own place in the result holds it until it is overwritten.
+                chain_->evaluate(run, at, at + some * columns_, buffers, out + at);
+                kernels::softmax_rows(out + at, out + at, some, columns_, *tables_, run.numerics);
+            }
+        });
     }
 
   private:
     int x_, result_;
     std::int64_t rows_, columns_;
     std::shared_ptr<const kernels::SoftmaxTables> tables_;
+    std::shared_ptr<const Chain> chain_;
 };
 
 class SwapLastStep final : public Step {
