@@ -1,3 +1,4 @@
+#include "device/lint.h"
 #include "device/op_support.h"
 
 #include <gtest/gtest.h>
@@ -53,28 +54,32 @@ std::string finding(const std::string& statement, const std::string& profile,
     const auto program = mil::read("program(1.3)\n{\n  func main<ios18>(tensor<" + type +
                                    "> x) {\n    " + statement + "\n  } -> (y);\n}\n");
     const auto& function = program.functions.front();
-    const auto found = lint_op(function.operations.front(), function, find_profile(profile));
-    return found ? found->text() : "";
+    for (const Finding& found : lint(function, find_profile(profile))) {
+        if (found.rule == "op_lowers") {
+            return found.text();
+        }
+    }
+    return "";
 }
 
 // spec.md 10.5, F13, F14, F15: ops that lower nowhere, and those of later families.
 TEST(OpSupport, WhatDoesNotLowerIsRefusedWithFamilyReasonAndRemedy) {
     EXPECT_EQ(
         finding("tensor<fp16, []> y = reduce_prod(x = x);", "m1"),
-        "mil.ops: reduce_prod does not lower on H13 (A13): no family of the engine has a path "
-        "for it (line 4, %y); use exp(reduce_sum(log x)) or the host");
+        "reduce_prod does not lower on H13 (A13): no family of the engine has a path "
+        "for it (line 4, %y, rule op_lowers); use exp(reduce_sum(log x)) or the host");
     EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = sin(x = x);", "m2"),
-              "mil.ops: sin does not lower on H14 (A14): it needs A15 or later (line 4, %y); use a "
+              "sin does not lower on H14 (A14): it needs A15 or later (line 4, %y, rule op_lowers); use a "
               "polynomial after folding the range on the host");
     EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = sin(x = x);", "m3"), "");
     EXPECT_EQ(
         finding("tensor<fp16, [1, 4, 1, 2]> y = lstm(x = x);", "m5"),
-        "mil.ops: lstm does not lower on H17 (A17): no family of the engine has a path for it "
-        "(line 4, %y); use the cell unrolled");
+        "lstm does not lower on H17 (A17): no family of the engine has a path for it "
+        "(line 4, %y, rule op_lowers); use the cell unrolled");
     EXPECT_EQ(
         finding("tensor<fp16, [1, 4, 1, 2]> y = ne_conv(x = x);", "m5"),
-        "mil.ops: ne_conv does not lower on H17 (A17): it is private to the engine's compiler "
-        "(line 4, %y); use conv");
+        "ne_conv does not lower on H17 (A17): it is private to the engine's compiler "
+        "(line 4, %y, rule op_lowers); use conv");
     EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = mystery(x = x);", "m5"), "");
 }
 
@@ -85,9 +90,9 @@ TEST(OpSupport, FrontEndsDisagree) {
     EXPECT_EQ(finding(statement, "m4/in-memory"), "");
     EXPECT_EQ(
         finding(statement, "m5/e5rt"),
-        "mil.ops: identity does not lower on H17 (A17): the front end of e5rt fails to compile "
+        "identity does not lower on H17 (A17): the front end of e5rt fails to compile "
         "it (ANEForge's sweep; ane-guide app. A has it native: alternative 'front-end-book') "
-        "(line 4, %y); use the value itself, or add of 0");
+        "(line 4, %y, rule op_lowers); use the value itself, or add of 0");
     EXPECT_EQ(finding(statement, "m5/e5rt+front-end-book"), "");
     EXPECT_NE(finding(statement, "m4/in-memory+front-end-sweep"), "");
     const std::string cast =

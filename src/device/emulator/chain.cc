@@ -191,6 +191,9 @@ class ChainBuilder {
 };
 
 void Plan::fuse() {
+    if (counting_ != Counting::products) {
+        return;  // whoever counts results wants to see every one of them
+    }
     std::vector<std::vector<std::size_t>> users(slots_.size());
     for (std::size_t step = 0; step < steps_.size(); ++step) {
         for (const int slot : steps_[step].touched) {
@@ -212,6 +215,7 @@ void Plan::fuse() {
                            [&](std::size_t step) { return first <= step && step < end; });
     };
     std::vector<Scheduled> fused;
+    std::vector<std::size_t> ends;  // of the steps that each fused one stands for
     for (std::size_t first = 0; first < steps_.size();) {
         std::size_t end = first;
         const ElementwiseForm* form = steps_[first].step->elementwise();
@@ -227,7 +231,7 @@ void Plan::fuse() {
                              is_private(last, end - 1, end + 1);
         if (end <= first + 1 && !streams) {
             fused.push_back(std::move(steps_[first]));
-            ++first;
+            ends.push_back(++first);
             continue;
         }
         ChainBuilder chain(users, [&](int slot) { return is_private(slot, first, end); });
@@ -247,8 +251,14 @@ void Plan::fuse() {
                 {std::make_unique<ChainStep>(chain.take(elements)), std::move(touched)});
             first = end;
         }
+        ends.push_back(first);
     }
     steps_ = std::move(fused);
+    // A chain belongs to the last operation in it.
+    for (Counted& counted : counted_) {
+        counted.end = static_cast<std::size_t>(
+            std::upper_bound(ends.begin(), ends.end(), counted.end) - ends.begin());
+    }
 }
 
 }  // namespace pome::device::emulator
