@@ -294,6 +294,46 @@ PublishedWork tiny(const Words& w) {
     return work;
 }
 
+/// One step of an MLP with Adam, all of it one program; weights and moments stay with the engine
+/// and pass through its surfaces.
+PublishedWork resident(const Words& w) {
+    w.expect_sizes(4);
+    w.expect_options({});
+    const std::int64_t batch = w[0], in = w[1], hidden = w[2], out = w[3];
+    ProgramPieces p;
+    mil::Builder& b = p.ops();
+    const auto number = [&](double value) { return b.number(DType::fp16, value); };
+    struct State {
+        Value weight, mean, square;
+    };
+    const auto state = [&](const std::string& name, const Shape& shape) {
+        return State{p.input(name, shape), p.input(name + "_m", shape),
+                     p.input(name + "_v", shape)};
+    };
+    const Value x = p.input("x", {batch, in}), target = p.input("target", {batch, out});
+    const State w1 = state("w1", {in, hidden}), b1 = state("b1", {1, hidden});
+    const State w2 = state("w2", {hidden, out}), b2 = state("b2", {1, out});
+    const Value h = b.unary("relu", b.add(b.matmul(x, w1.weight), b1.weight));
+    const Value y = b.softmax(b.add(b.matmul(h, w2.weight), b2.weight), -1);
+    const Value dy = b.scale(b.sub(y, target), 1.0 / static_cast<double>(batch));
+    const Value dh = b.mul(b.matmul(dy, w2.weight, false, true), b.unary("sign", h));
+    const auto update = [&](const State& s, const Value& g) {
+        const Value m = b.add(b.scale(s.mean, 0.9), b.scale(g, 0.1));
+        const Value v = b.add(b.scale(s.square, 0.999), b.scale(b.mul(g, g), 0.001));
+        const Value step = b.real_div(m, b.add(b.unary("sqrt", v), number(1e-4)));
+        for (const auto& [value, name] :
+             {std::pair{b.sub(s.weight, b.scale(step, 1e-3)), s.weight.name + "_next"},
+              std::pair{m, s.mean.name + "_next"}, std::pair{v, s.square.name + "_next"}}) {
+            b.output(b.rename(value, name));
+        }
+    };
+    update(w1, b.matmul(x, dh, true, false));
+    update(b1, b.reduce_sum(dh, {0}, true));
+    update(w2, b.matmul(h, dy, true, false));
+    update(b2, b.reduce_sum(dy, {0}, true));
+    return one("resident", b.take());
+}
+
 }  // namespace
 
 PublishedWork published_work(std::string_view recipe, const std::vector<std::int64_t>& sizes,
@@ -310,6 +350,7 @@ PublishedWork published_work(std::string_view recipe, const std::vector<std::int
                                                           {"forward", forward},
                                                           {"static", static_pipeline},
                                                           {"dynamic", dynamic_pipeline},
+                                                          {"resident", resident},
                                                           {"tiny", tiny}};
     const auto maker = makers.find(recipe);
     if (maker == makers.end()) {

@@ -42,6 +42,7 @@ struct PublishedWork {
 ///   dynamic    the same with packed weights; options inputs (not packed), forward, backward (the
 ///              engine's half only)
 ///   forward    the forward programs of static; sizes as there
+///   resident   [batch, inputs, hidden, outputs]: a whole step of an MLP with Adam on the engine
 ///   tiny       [width, hidden, positions]: the two-layer training step of examples/tiny.toml
 ///
 /// Throws Error{malformed_file} for an unknown recipe or option, or a wrong number of sizes.

@@ -209,7 +209,8 @@ TEST(ProgramCost, TheDynamicProgramsHaveThePublishedSurfaces) {
 TEST(ProgramCost, RecipesRefuseWhatTheyDoNotKnow) {
     EXPECT_EQ(error_text([] { published_work("warp", {}, {}); }),
               "[device.calibration] there is no recipe 'warp'; there are: add, attention, conv, "
-              "dynamic, forward, group_norm, jacobi, matmul, pool, static, tiny, unary");
+              "dynamic, forward, group_norm, jacobi, matmul, pool, resident, static, tiny, "
+              "unary");
     EXPECT_EQ(error_text([] {
                   published_work("matmul", {1, 2}, {});
               }),
