@@ -78,7 +78,7 @@ struct Capabilities {
     bool conv_bias = true;       ///< conv's bias argument
     bool gelu = true;
     bool reduce_mean = true;
-    bool runtime_weights = true;  ///< programs whose weights are inputs give right answers
+    bool runtime_weights = true;        ///< programs whose weights are inputs give right answers
     bool norms = true;                  ///< layer_norm, instance_norm, l2_norm as ops
     bool inverse = true;                ///< inverse as an op
     bool softmax_any_size = true;       ///< not powers of two only

@@ -38,7 +38,7 @@ grep -q "^dynamic pipeline: a probe of weights as inputs gave the right result; 
 "$pome" train c.toml --run static --set engine.pipeline=static --set engine.compile_limit=13 --set train.sample_tokens=0 >out 2>restarts || fail "train static"
 [ "$(grep -c '^\[restart at step ' restarts)" = 2 ] || fail "restarts: $(cat restarts)"
 grep -q "^step      8  train " out || fail "no report line after restarts"
-"$pome" train c.toml --run unlimited --set engine.pipeline=static --set engine.compile_limit=0 --set train.sample_tokens=0 >/dev/null || fail "train without limit"
+"$pome" train c.toml --run unlimited --set engine.pipeline=static --set engine.compile_limit=0 --set engine.device=emulator:m4/client --set train.sample_tokens=0 >/dev/null || fail "train without limit"
 for run in static unlimited; do sed 's/,"[a-z_]*ms[a-z_]*":[^,}]*//g; s/"tokens_per_second":[^,}]*//' $run/metrics.jsonl | grep -o '"train_loss":[^,}]*' >$run.losses; done
 cmp static.losses unlimited.losses || fail "restarts change the losses"
 "$pome" train --resume run >/dev/null || fail "resume of a finished run"

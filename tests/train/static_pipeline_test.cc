@@ -57,8 +57,8 @@ TEST(StaticPipeline, HasTheDynamicPipelinesLossesBitForBitAcrossRestarts) {
     ASSERT_EQ(expected.size(), 8U);
 
     config.engine.pipeline = "static";
-    config.engine.compile_limit = 0;
-    EXPECT_EQ(run_with_restarts(work.path() / "static", &config), 1);
+    config.engine.compile_limit = 0;  // by the client route a process compiles what it wants
+    EXPECT_EQ(run_with_restarts(work.path() / "static", &config, "m4/client"), 1);
     EXPECT_EQ(losses(work.path() / "static"), expected);
 
     // 8 programs an update: a process makes its first staging and two updates, then hands over.
@@ -74,7 +74,7 @@ TEST(StaticPipeline, AProcessKilledAroundARestartLosesNothing) {
     config.run.steps = 16;
     config.engine.pipeline = "static";
     config.engine.compile_limit = 0;
-    run_with_restarts(work.path() / "whole", &config);
+    run_with_restarts(work.path() / "whole", &config, "m4/client");
     const auto expected = losses(work.path() / "whole");
     config.engine.compile_limit = 17;  // hands over after each update
     const auto run = work.path() / "killed";
@@ -126,10 +126,11 @@ TEST(Selection, GoesByTheChipAndAProbe) {
     EXPECT_EQ(choose_pipeline("auto", *m4).pipeline, "dynamic");
     EXPECT_EQ(m4->compiles(), 1);  // the probe
     EXPECT_EQ(choose_pipeline("static", *m4).pipeline, "static");
-    EXPECT_EQ(error_text([&] { choose_pipeline("dynamic", *m1); }),
-              "[train.pipeline] engine.pipeline is 'dynamic', but emulator:m1 does not run programs "
-              "whose weights are inputs (capability runtime_weights); use engine.pipeline = "
-              "\"static\" or \"auto\"");
+    EXPECT_EQ(
+        error_text([&] { choose_pipeline("dynamic", *m1); }),
+        "[train.pipeline] engine.pipeline is 'dynamic', but emulator:m1 does not run programs "
+        "whose weights are inputs (capability runtime_weights); use engine.pipeline = "
+        "\"static\" or \"auto\"");
     Config config;
     config.engine.pipeline = "static";
     config.engine.product_scale = true;
@@ -182,17 +183,17 @@ TEST(CompileQueue, OneFailureIsTriedAgainTwoStopTheRun) {
         ThreadPool pool(1);
         FailingDevice device(pool, std::move(failing));
         const std::atomic<bool> stop{false};
-        Trainer::create(config, work.path() / name, device, pool)
-            ->run([](const Report&) {}, stop);
+        Trainer::create(config, work.path() / name, device, pool)->run([](const Report&) {}, stop);
     };
     train("once", {2, 5, 9});
     EXPECT_EQ(losses(work.path() / "once").size(), 2U);
     const auto kept = (work.path() / "twice" / "failed_program").string();
-    EXPECT_EQ(error_text([&] { train("twice", {3, 4}); }),
+    EXPECT_EQ(error_text([&] {
+                  train("twice", {3, 4});
+              }),
               "[train.compile] the attention forward program of block 2 failed to compile twice: "
               "[test] ANECCompile() FAILED; the program is kept in " +
-                  kept +
-                  "; choose another engine.pipeline or engine.device, or a smaller model");
+                  kept + "; choose another engine.pipeline or engine.device, or a smaller model");
     EXPECT_TRUE(std::filesystem::exists(kept + "/model.mil"));
     EXPECT_TRUE(std::filesystem::exists(kept + "/weights/wq.bin"));
 }

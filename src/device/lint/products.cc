@@ -182,10 +182,29 @@ void matmul_inner(Lint& lint, const mil::Operation& operation) {
     }
 }
 
+/// Whether an operand is an input of the function, perhaps under another shape.
+bool takes_input(const Lint& lint, const mil::Operation& operation) {
+    for (const char* which : {"x", "y"}) {
+        const mil::Operation* use = &operation;
+        const mil::Operation* made = lint.view.producer(*use, which);
+        const char* argument = which;
+        std::size_t steps = lint.view.function().operations.size();
+        while (made != nullptr && made->op == "reshape" && steps-- > 0) {
+            use = made;
+            argument = "x";
+            made = lint.view.producer(*use, argument);
+        }
+        if (made == nullptr && lint.view.is_runtime(*use, argument)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void matmul_inner_multiple(Lint& lint, const mil::Operation& operation) {
     const std::int64_t unit = lint.profile.limits.matmul_inner_multiple;
     const std::int64_t inner = operation.op == "matmul" ? inner_of(lint, operation) : 0;
-    if (unit > 0 && inner % unit != 0) {
+    if (unit > 0 && inner % unit != 0 && takes_input(lint, operation)) {
         lint.report(
             lint.profile.failures.inner_multiple, operation,
             fmt::format("matmul sums {} products, no multiple of {}: the route {} gives "
@@ -311,7 +330,8 @@ Rules product_rules() {
          matmul_rank},
         {"matmul_inner", "matmul and linear sum at most limits.max_inner products",
          "limits.max_inner", nullptr, matmul_inner},
-        {"matmul_inner_multiple", "matmul sums a multiple of limits.matmul_inner_multiple products",
+        {"matmul_inner_multiple",
+         "matmul of an input sums a multiple of limits.matmul_inner_multiple products",
          "limits.matmul_inner_multiple", nullptr, matmul_inner_multiple},
         {"transpose_matmul_rank", "matmul takes no transposed value of rank 5",
          "ANEForge op quirks", nullptr, transpose_matmul_rank},
