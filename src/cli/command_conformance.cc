@@ -91,6 +91,8 @@ void add_conformance(CLI::App& app, int& status) {
     command->add_flag("--quick", options->quick, "leave out what takes seconds");
     command->add_flag("--json", options->json, "one JSON object on standard output");
     command->footer(
+        "A chip without a route stands for CHIP/e5rt, by which most of it was measured; silent "
+        "failures happen (--strictness as-hardware).\n"
         "Example:\n  pome conformance --device emulator:m1\nExit status 1 when a case is not "
         "reproduced.");
     command->callback([options, &status] { status = run_conformance(*options); });
