@@ -177,6 +177,10 @@ class ErrorBounds {
         const Tensor e = error(operation, in, "x");
         Tensor bound(exact.shape);
         for (std::size_t i = 0; i < bound.data.size(); ++i) {
+            if (!std::isfinite(x.data[i])) {
+                bound.data[i] = infinity;
+                continue;
+            }
             const double wide = e.data[i] + slack * (std::fabs(x.data[i]) + 1.0);
             bound.data[i] =
                 rounded(exact.data[i], clean(std::max(f(x.data[i] + wide) - exact.data[i],
