@@ -186,7 +186,7 @@ TEST(LintLayout, FactorsOfShufflesAndStrides) {
                                            {"pixel_unshuffle", "downscale_factor"},
                                            {"depth_to_space", "block_size"},
                                            {"space_to_depth", "block_size"}}) {
-            const auto shuffle = [&](int factor) {
+            const auto shuffle = [op = op, argument = argument](int factor) {
                 return unary(op, "1, 64, 8, 32", "1, 64, 8, 32",
                              fmt::format(", {} = int32({})", argument, factor));
             };
