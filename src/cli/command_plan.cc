@@ -188,7 +188,9 @@ StepModel model_step(train::Config config, const PlanCommand& options, const Pro
     StepModel step;
     // Which pipeline the chip can run is found out as `pome train` does it.
     ThreadPool pool(1);
-    const auto device = open_device("emulator:" + profile.name, "exact", pool);
+    DeviceOptions named;
+    named.device = "emulator:" + profile.name;
+    const auto device = open_device(named, pool);
     const auto choice = train::resolve(config, *device);
     step.pipeline = fmt::format("{} pipeline: {}", choice.pipeline, choice.reason);
     const auto plan = train::step_plan(config);

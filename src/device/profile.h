@@ -9,8 +9,8 @@
 
 #include "base/dtype.h"
 #include "base/numerics.h"
-#include "device/time_facts.h"
 #include "device/failures.h"
+#include "device/time_facts.h"
 #include "mil/weights.h"
 
 namespace pome::device {

@@ -1,10 +1,9 @@
-#include "device/lint.h"
 #include "device/op_support.h"
+#include "device/lint.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
-
 
 #include "mil/schema.h"
 #include "mil/text.h"
@@ -64,22 +63,20 @@ std::string finding(const std::string& statement, const std::string& profile,
 
 // spec.md 10.5, F13, F14, F15: ops that lower nowhere, and those of later families.
 TEST(OpSupport, WhatDoesNotLowerIsRefusedWithFamilyReasonAndRemedy) {
-    EXPECT_EQ(
-        finding("tensor<fp16, []> y = reduce_prod(x = x);", "m1"),
-        "reduce_prod does not lower on H13 (A13): no family of the engine has a path "
-        "for it (line 4, %y, rule op_lowers); use exp(reduce_sum(log x)) or the host");
+    EXPECT_EQ(finding("tensor<fp16, []> y = reduce_prod(x = x);", "m1"),
+              "reduce_prod does not lower on H13 (A13): no family of the engine has a path "
+              "for it (line 4, %y, rule op_lowers); use exp(reduce_sum(log x)) or the host");
     EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = sin(x = x);", "m2"),
-              "sin does not lower on H14 (A14): it needs A15 or later (line 4, %y, rule op_lowers); use a "
+              "sin does not lower on H14 (A14): it needs A15 or later (line 4, %y, rule "
+              "op_lowers); use a "
               "polynomial after folding the range on the host");
     EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = sin(x = x);", "m3"), "");
-    EXPECT_EQ(
-        finding("tensor<fp16, [1, 4, 1, 2]> y = lstm(x = x);", "m5"),
-        "lstm does not lower on H17 (A17): no family of the engine has a path for it "
-        "(line 4, %y, rule op_lowers); use the cell unrolled");
-    EXPECT_EQ(
-        finding("tensor<fp16, [1, 4, 1, 2]> y = ne_conv(x = x);", "m5"),
-        "ne_conv does not lower on H17 (A17): it is private to the engine's compiler "
-        "(line 4, %y, rule op_lowers); use conv");
+    EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = lstm(x = x);", "m5"),
+              "lstm does not lower on H17 (A17): no family of the engine has a path for it "
+              "(line 4, %y, rule op_lowers); use the cell unrolled");
+    EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = ne_conv(x = x);", "m5"),
+              "ne_conv does not lower on H17 (A17): it is private to the engine's compiler "
+              "(line 4, %y, rule op_lowers); use conv");
     EXPECT_EQ(finding("tensor<fp16, [1, 4, 1, 2]> y = mystery(x = x);", "m5"), "");
 }
 
@@ -88,11 +85,10 @@ TEST(OpSupport, FrontEndsDisagree) {
     const std::string statement = "tensor<fp16, [1, 4, 1, 2]> y = identity(x = x);";
     EXPECT_EQ(finding(statement, "m4"), "");
     EXPECT_EQ(finding(statement, "m4/in-memory"), "");
-    EXPECT_EQ(
-        finding(statement, "m5/e5rt"),
-        "identity does not lower on H17 (A17): the front end of e5rt fails to compile "
-        "it (ANEForge's sweep; ane-guide app. A has it native: alternative 'front-end-book') "
-        "(line 4, %y, rule op_lowers); use the value itself, or add of 0");
+    EXPECT_EQ(finding(statement, "m5/e5rt"),
+              "identity does not lower on H17 (A17): the front end of e5rt fails to compile "
+              "it (ANEForge's sweep; ane-guide app. A has it native: alternative 'front-end-book') "
+              "(line 4, %y, rule op_lowers); use the value itself, or add of 0");
     EXPECT_EQ(finding(statement, "m5/e5rt+front-end-book"), "");
     EXPECT_NE(finding(statement, "m4/in-memory+front-end-sweep"), "");
     const std::string cast =

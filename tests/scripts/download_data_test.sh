@@ -9,6 +9,7 @@ main=$work/www/karpathy/tinyllamas/resolve/main
 printf 'model bytes' >"$main/stories260K/stories260K.bin"
 printf 'tokens' >"$main/stories260K/tok512.bin"
 printf 'not the checkpoint' >"$main/stories15M.bin"
+: >"$work/log"  # the server may be slow to open it
 python3 -u -m http.server 0 --bind 127.0.0.1 --directory "$work/www" >"$work/log" 2>&1 &
 server=$!
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do

@@ -58,9 +58,8 @@ class Emulator final : public Device {
   private:
     std::unique_ptr<Executable> build(const mil::Package& package,
                                       std::string_view function) override {
-        return std::make_unique<EmulatorExecutable>(package,
-                                                    *package.program.find_function(function),
-                                                    profile_, tables_, counting_, pool_);
+        return std::make_unique<EmulatorExecutable>(
+            package, *package.program.find_function(function), profile_, tables_, counting_, pool_);
     }
 
     Profile profile_;
