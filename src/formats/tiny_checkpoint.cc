@@ -1,0 +1,71 @@
+#include "formats/tiny_checkpoint.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/file.h"
+
+namespace pome::formats {
+namespace {
+
+constexpr std::string_view here = "formats.tiny_checkpoint";
+constexpr std::uint64_t header_bytes = 64;
+constexpr std::int64_t largest_size = 1 << 24;
+
+std::int64_t positive(const ByteReader& in, std::uint64_t at, std::string_view name) {
+    const std::int64_t size = in.i32(at);
+    if (size < 1 || size > largest_size) {
+        in.fail_at(at, "{} is {}; is this a tiny_train checkpoint?", name, size);
+    }
+    return size;
+}
+
+std::vector<float> take(const ByteReader& in, std::uint64_t at, std::size_t elements,
+                        std::string_view name) {
+    std::vector<float> values(elements);
+    const auto bytes = in.bytes(at, elements * sizeof(float));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    for (std::size_t i = 0; i < elements; ++i) {
+        if (!std::isfinite(values[i])) {
+            in.fail_at(at + i * sizeof(float), "{}[{}] is {}: weights must be finite", name, i,
+                       values[i]);
+        }
+    }
+    return values;
+}
+
+}  // namespace
+
+TinyCheckpoint parse_tiny_checkpoint(std::span<const std::byte> bytes, std::string_view source) {
+    const ByteReader in(bytes, here, source);
+    in.bytes(0, header_bytes);
+    TinyCheckpoint c;
+    c.step = in.i32(0);
+    if (c.step < 0) {
+        in.fail_at(0, "step is {}; is this a tiny_train checkpoint?", c.step);
+    }
+    c.loss = in.f32(4);
+    c.width = positive(in, 8, "D");
+    c.hidden = positive(in, 12, "H");
+    c.positions = positive(in, 16, "S");
+    c.total_steps = positive(in, 20, "total_steps");
+    c.learning_rate = in.f32(24);
+    // Sizes up to 2^24: their product fits 64 bits.
+    const auto elements = static_cast<std::uint64_t>(c.width * c.hidden);
+    const std::uint64_t wanted = header_bytes + 8 * elements;
+    if (in.size() != wanted) {
+        in.fail_at(0, "{} bytes, a checkpoint of these sizes has {}; truncated, or another file",
+                   in.size(), wanted);
+    }
+    c.w1 = take(in, header_bytes, elements, "W1");
+    c.w2 = take(in, header_bytes + 4 * elements, elements, "W2");
+    return c;
+}
+
+TinyCheckpoint read_tiny_checkpoint(const std::filesystem::path& path) {
+    const MappedFile file(path);
+    return parse_tiny_checkpoint(file.bytes(), path.string());
+}
+
+}  // namespace pome::formats
