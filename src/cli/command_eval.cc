@@ -76,7 +76,7 @@ void add_eval(CLI::App& app) {
     CLI::App* command = app.add_subcommand("eval", "Loss and perplexity of a model on text");
     command
         ->add_option("--model", options->model,
-                     "llama2.c .bin, .safetensors, checkpoint or run directory")
+                     "llama2.c .bin, BLZT or other checkpoint, .safetensors, or run directory")
         ->required()
         ->check(CLI::ExistingPath);
     command

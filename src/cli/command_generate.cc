@@ -51,7 +51,7 @@ void add_generate(CLI::App& app) {
         "generate", "Write text with a model; nothing but the text goes to standard output");
     command
         ->add_option("--model", options->model,
-                     "llama2.c .bin, .safetensors, checkpoint or run directory")
+                     "llama2.c .bin, BLZT or other checkpoint, .safetensors, or run directory")
         ->required()
         ->check(CLI::ExistingPath);
     command

@@ -4,9 +4,11 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "formats/blzt.h"
 #include "formats/checkpoint.h"
 #include "formats/llama2c_model.h"
 #include "formats/npy.h"
+#include "formats/tiny_checkpoint.h"
 #include "formats/token_shard.h"
 #include "formats/tokenizer.h"
 #include "formats/weight_blob.h"
@@ -84,6 +86,32 @@ json llama(const Path& path) {
             {"vocabulary", m.vocabulary}, {"sequence", m.sequence}, {"tied_head", m.tied_head}};
 }
 
+json blzt(std::span<const std::byte> bytes, const Path& path) {
+    const auto c = formats::parse_blzt(bytes, path.string());
+    return {{"kind", "BLZT checkpoint"},
+            {"version", c.version},
+            {"width", c.width},
+            {"hidden", c.hidden},
+            {"layers", c.layers},
+            {"heads", c.heads},
+            {"kv_heads", c.kv_heads},
+            {"head_size", c.head_size},
+            {"vocabulary", c.vocabulary},
+            {"sequence", c.sequence},
+            {"step", c.step},
+            {"total_steps", c.total_steps},
+            {"adam_updates", c.adam_updates},
+            {"learning_rate", c.learning_rate},
+            {"loss", c.loss}};
+}
+
+json tiny(std::span<const std::byte> bytes, const Path& path) {
+    const auto c = formats::parse_tiny_checkpoint(bytes, path.string());
+    return {{"kind", "tiny_train checkpoint"},  {"width", c.width}, {"hidden", c.hidden},
+            {"positions", c.positions},         {"step", c.step},   {"total_steps", c.total_steps},
+            {"learning_rate", c.learning_rate}, {"loss", c.loss}};
+}
+
 /// Files named .bin may be anything: the first kind that reads without fault; otherwise the fault
 /// of the likeliest.
 json binary(const Path& path) {
@@ -103,8 +131,15 @@ json binary(const Path& path) {
     if (starts(4, {2, 0, 0, 0}) && starts(8, {0, 0, 0, 0, 0, 0, 0, 0})) {
         return blob(bytes, path);
     }
+    if (formats::is_blzt(bytes)) {
+        return blzt(bytes, path);
+    }
     try {
         return llama(path);
+    } catch (const Error&) {
+    }
+    try {
+        return tiny(bytes, path);
     } catch (const Error&) {
     }
     try {

@@ -24,6 +24,7 @@ void add_ops(CLI::App& app);
 void add_run(CLI::App& app);
 void add_legalize(CLI::App& app, int& status);
 void add_inspect(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_data(CLI::App& app);
 void add_lint(CLI::App& app, int& status);
 void add_bench(CLI::App& app);

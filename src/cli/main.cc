@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
     cli::add_lint(app, status);
     cli::add_legalize(app, status);
     cli::add_inspect(app);
+    cli::add_convert(app);
     cli::add_data(app);
     cli::add_bench(app);
     cli::add_conformance(app, status);

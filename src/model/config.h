@@ -20,6 +20,7 @@ struct ModelConfig {
     std::int64_t vocabulary = 0;
     std::int64_t sequence = 0;  ///< positions that the model was made for
     bool tied_head = true;      ///< the classifier is the embedding
+    bool rope = true;  ///< positions rotate queries and keys; false: nothing tells positions
     double rope_base = 10000.0;
     double norm_epsilon = 1e-5;
 

@@ -52,15 +52,22 @@ class StageBuilder {
     Stage stage_;
 };
 
-/// Rotates pairs of channels (2i, 2i+1) of each head by the position times base^(-2i / head size).
-/// x is [1, 1, heads * size, S]; the result [1, heads, size, S].
+/// Rotates pairs of channels (2i, 2i+1) of each head by the position times base^(-2i / head size),
+/// where the model wants that. x is [1, 1, heads * size, S]; the result [1, heads, size, S].
 class Rotary {
   public:
     Rotary(StageBuilder& stage, const ModelConfig& config, std::int64_t sequence)
-        : stage_(stage), size_(config.head_size()), sequence_(sequence), base_(config.rope_base) {}
+        : stage_(stage),
+          size_(config.head_size()),
+          sequence_(sequence),
+          rotates_(config.rope),
+          base_(config.rope_base) {}
 
     Value apply(const Value& x, std::int64_t heads, const std::string& name) {
         Builder& b = stage_.ops();
+        if (!rotates_) {
+            return b.reshape(x, {1, heads, size_, sequence_});
+        }
         const std::int64_t pairs = heads * size_ / 2;
         const Value cosine =
             table(name + "_cos", heads, [](double angle) { return std::cos(angle); });
@@ -93,6 +100,7 @@ class Rotary {
     StageBuilder& stage_;
     std::int64_t size_;
     std::int64_t sequence_;
+    bool rotates_;
     double base_;
 };
 

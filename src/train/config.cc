@@ -52,6 +52,7 @@ void read_model(ConfigReader& r, model::ModelConfig& m) {
     r.read("model.vocabulary", m.vocabulary);
     r.read("model.sequence", m.sequence);
     r.read("model.tied_head", m.tied_head);
+    r.read("model.rope", m.rope);
     r.read("model.rope_base", m.rope_base);
     r.read("model.norm_epsilon", m.norm_epsilon);
 }
@@ -166,17 +167,22 @@ std::string Config::text() const {
         return out.str();
     };
     std::string text;
-    text += section("model", toml::table{{"kind", model.kind},
-                                         {"width", model.width},
-                                         {"hidden", model.hidden},
-                                         {"layers", model.layers},
-                                         {"heads", model.heads},
-                                         {"kv_heads", model.kv_heads},
-                                         {"vocabulary", model.vocabulary},
-                                         {"sequence", model.sequence},
-                                         {"tied_head", model.tied_head},
-                                         {"rope_base", model.rope_base},
-                                         {"norm_epsilon", model.norm_epsilon}});
+    toml::table sizes{{"kind", model.kind},
+                      {"width", model.width},
+                      {"hidden", model.hidden},
+                      {"layers", model.layers},
+                      {"heads", model.heads},
+                      {"kv_heads", model.kv_heads},
+                      {"vocabulary", model.vocabulary},
+                      {"sequence", model.sequence},
+                      {"tied_head", model.tied_head},
+                      {"rope", model.rope},
+                      {"rope_base", model.rope_base},
+                      {"norm_epsilon", model.norm_epsilon}};
+    if (!weights.empty()) {
+        sizes.insert("weights", weights);
+    }
+    text += section("model", std::move(sizes));
     text += section("data", toml::table{{"directory", data.directory}});
     text += section("train", toml::table{{"steps", run.steps},
                                          {"sequence", run.sequence},
@@ -218,6 +224,7 @@ Config parse_config(std::string_view text, std::string_view source,
     Config config;
     ConfigReader reader(table, source);
     read_model(reader, config.model);
+    reader.read("model.weights", config.weights);
     reader.read("data.directory", config.data.directory);
     read_run(reader, config.run);
     read_optimizer(reader, config.optimizer);
@@ -226,9 +233,10 @@ Config parse_config(std::string_view text, std::string_view source,
     if (config.run.sequence == 0) {
         config.run.sequence = config.model.sequence;
     }
-    if (!config.data.directory.empty() &&
-        std::filesystem::path(config.data.directory).is_relative()) {
-        config.data.directory = (base / config.data.directory).lexically_normal().string();
+    for (std::string* path : {&config.data.directory, &config.weights}) {
+        if (!path->empty() && std::filesystem::path(*path).is_relative()) {
+            *path = (base / *path).lexically_normal().string();
+        }
     }
     config.check();
     return config;

@@ -66,6 +66,8 @@ struct EngineConfig {
 /// A whole training run as data.
 struct Config {
     model::ModelConfig model;
+    /// Key model.weights: a file that load_model() reads to start from; empty: random weights.
+    std::string weights;
     DataConfig data;
     OptimizerConfig optimizer;
     RunConfig run;
@@ -78,8 +80,8 @@ struct Config {
 };
 
 /// Reads TOML. `settings` are "section.key=value" overrides, applied after it. Relative data
-/// directories are taken from `base`. Unknown keys, wrong types and values out of range throw
-/// Error{invalid_argument} naming the key.
+/// directories and weights are taken from `base`. Unknown keys, wrong types and values out of range
+/// throw Error{invalid_argument} naming the key.
 Config parse_config(std::string_view text, std::string_view source,
                     const std::vector<std::string>& settings, const std::filesystem::path& base);
 

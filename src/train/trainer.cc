@@ -104,10 +104,13 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
              error.message());
     }
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
-    Random random(config.run.seed);
-    trainer->weights_.initialize(random);
+    trainer->set_first_weights();
     Config kept = trainer->config_;
     kept.data.directory = std::filesystem::absolute(config.data.directory).string();
+    if (!config.weights.empty()) {
+        kept.weights = std::filesystem::absolute(config.weights).string();
+        trainer->save_newest();  // before config.toml makes it a run: no resume needs that file
+    }
     write_file_atomic(directory / "config.toml", kept.text());
     const nlohmann::json environment{
         {"pome", "0.1.0"},
@@ -127,14 +130,25 @@ std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
     const auto checkpoints = numbered_checkpoints(directory / "checkpoints");
     if (checkpoints
             .empty()) {  // stopped before its first checkpoint: the beginning is the same again
-        Random random(config.run.seed);
-        trainer->weights_.initialize(random);
+        trainer->set_first_weights();
     } else {
         trainer->load(checkpoints.front());
     }
     trainer->metrics_.emplace(directory / metrics_name,
                               trainer->step_ + (trainer->step_open_ ? 0 : 1));
     return trainer;
+}
+
+void Trainer::set_first_weights() {
+    if (config_.weights.empty()) {
+        Random random(config_.run.seed);
+        weights_.initialize(random);
+        return;
+    }
+    const LoadedModel loaded = load_model(config_.weights);
+    expect_same_model(loaded.architecture.config, config_.model, config_.weights);
+    const auto from = loaded.weights.all();
+    std::copy(from.begin(), from.end(), weights_.all().begin());
 }
 
 Trainer::Update Trainer::update() {

@@ -79,6 +79,7 @@ class Trainer {
         double loss = 0.0;
         double gradient_norm = 0.0;
     };
+    void set_first_weights();  ///< of model.weights, or random
     Update update();
     Phase stage_weights();
     void finish_step(const std::function<void(const Report&)>& report);

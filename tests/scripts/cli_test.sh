@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 fail() { echo "FAILED: $1"; exit 1; }
-for command in "" train generate eval devices run lint legalize inspect plan data "data prepare" "data stories" "bench train_step"; do
+for command in "" train generate eval devices run lint legalize inspect plan data "data prepare" "data stories" "bench train_step" convert; do
     # shellcheck disable=SC2086
     "$pome" $command --help | grep -q "Example" || fail "pome $command --help shows no example"
 done
@@ -48,6 +48,44 @@ status=0
 "$pome" generate --model run --tokenizer data/tokenizer.bin --tokens 5 --temperature 0 --prompt "Once" | grep -q "^Once" || fail "generate"
 "$pome" eval --model run --tokenizer data/tokenizer.bin --data stories.txt --windows 3 --json | grep -q '"perplexity":' || fail "eval"
 "$pome" inspect run/checkpoints/best --json | grep -q '"kind":"checkpoint"' || fail "inspect"
+# A checkpoint of the published trainers: version 2, 2 layers of width 32, hidden 64, 2 heads, vocabulary 330.
+python3 - <<'PY'
+import random, struct
+layers, vocabulary, width, hidden, heads, sequence = 2, 330, 32, 64, 2, 32
+random.seed(3)
+def weights(count): return struct.pack(f"<{count}f", *(random.gauss(0, 0.2) for _ in range(count)))
+layer = [width * width] * 4 + [hidden * width] * 3 + [width] * 2
+with open("blzt.bin", "wb") as f:
+    f.write(struct.pack("<10i2f3d6i", 0x424C5A54, 2, 20, 100, layers, vocabulary, width, hidden, heads, sequence, 3e-4, 5.5,
+                        1, 2, 3, 20, 2, 2, 0, 0, 0))
+    for counts in [layer] * layers + [[width], [vocabulary * width]]:
+        for count in counts: f.write(weights(count))
+        f.write(bytes(8 * sum(counts)))
+PY
+"$pome" inspect blzt.bin --json | grep -q '"kind":"BLZT checkpoint".*"version":2' || fail "inspect of a BLZT checkpoint"
+"$pome" convert blzt.bin m.safetensors >out 2>notes || fail "convert to safetensors"
+grep -q "^blzt.bin (BLZT checkpoint, version 2) to m.safetensors: 31200 parameters, width 32, hidden 64, 2 layers, vocabulary 330$" out ||
+    fail "convert: $(cat out)"
+grep -q "^note: its trainer gives attention no rotary positions" notes || fail "no note of what is lost: $(cat notes)"
+"$pome" convert m.safetensors m.bin --json | grep -q '"notes":\["the model has no rotary positions' || fail "convert to llama2.c"
+status=0
+"$pome" convert m.bin m.gguf 2>error || status=$?
+[ $status = 1 ] && grep -q "m.gguf: the suffix says what to write: .bin (llama2.c) or .safetensors" error || fail "an unknown suffix"
+"$pome" generate --model blzt.bin --tokenizer data/tokenizer.bin --tokens 5 --temperature 0 --prompt "Once" | grep -q "^Once" || fail "generate with BLZT"
+for model in blzt.bin m.safetensors m.bin; do
+    "$pome" eval --model $model --tokenizer data/tokenizer.bin --data data/val.bin --windows 16 | cut -d' ' -f2 >$model.loss
+done
+cmp blzt.bin.loss m.safetensors.loss || fail "a model and its copy differ"
+if cmp -s blzt.bin.loss m.bin.loss; then fail "rotary positions change nothing"; fi
+# Training starts from a file: the first loss is the one that eval found on the same windows.
+"$pome" train c.toml --run tuned --set model.layers=2 --set model.rope=false --set model.weights=blzt.bin --set train.sample_tokens=0 >out ||
+    fail "train from a BLZT checkpoint"
+grep -q "^val $(printf %.4f "$(cat blzt.bin.loss)") before the first step$" out || fail "the first loss is not the file's: $(cat out)"
+grep -q "^weights = .*/blzt.bin'$" tuned/config.toml || fail "the run does not keep what it started from"
+status=0
+"$pome" train c.toml --run other --set model.weights=blzt.bin 2>error || status=$?
+[ $status = 1 ] && grep -q "layers is 2 there and model.layers = 1 here, rope is false there and model.rope = true here" error ||
+    fail "weights of another model: $(cat error)"
 "$pome" devices --json | grep -q '"emulator:m4"' || fail "devices"
 "$pome" devices --device emulator:m5max --verbose | grep -q "time.weight_gbs = 148.4  \[measured\]" || fail "devices --verbose"
 "$pome" plan c.toml --device emulator:m5max >out || fail "plan of a config"

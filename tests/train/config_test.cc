@@ -28,6 +28,11 @@ TEST(Config, MistakesAreNamed) {
     const Config config = parse_config(model, "c.toml", {"train.sequence=64"}, "/");
     const Config again = parse_config(config.text(), "again", {}, "/");
     EXPECT_EQ(again.text(), config.text());
+    const Config tuned =
+        parse_config(model, "c.toml", {"model.weights=m/a.bin", "model.rope=false"}, "/base");
+    EXPECT_EQ(tuned.weights, "/base/m/a.bin");
+    EXPECT_FALSE(tuned.model.rope);
+    EXPECT_EQ(parse_config(tuned.text(), "again", {}, "/other").text(), tuned.text());
 }
 
 }  // namespace
