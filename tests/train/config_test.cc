@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/file.h"
+#include "model/architecture.h"
 #include "support/test_data.h"
 
 namespace pome::train {
@@ -33,6 +35,24 @@ TEST(Config, MistakesAreNamed) {
     EXPECT_EQ(tuned.weights, "/base/m/a.bin");
     EXPECT_FALSE(tuned.model.rope);
     EXPECT_EQ(parse_config(tuned.text(), "again", {}, "/other").text(), tuned.text());
+}
+
+/// The training configs of the repository, as their shapes were published.
+TEST(Config, TheRepositorysOwnAreSound) {
+    const std::filesystem::path folder = std::filesystem::path(POME_SOURCE_DIR) / "configs";
+    int read = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        const Config config = parse_config(read_text(entry.path()), entry.path().string(), {}, "/");
+        EXPECT_EQ(config.data.directory.substr(0, 1), "/");
+        ++read;
+    }
+    EXPECT_GE(read, 4);
+    for (const char* name : {"stories110M.toml", "stories110M_static.toml"}) {
+        const Config config = parse_config(read_text(folder / name), name, {}, "/");
+        EXPECT_EQ(model::architecture(config.model).parameter_count(), 109'529'856) << name;
+        EXPECT_EQ(config.run.sequence, 256) << name;
+        EXPECT_EQ(config.run.batch, 10) << name;
+    }
 }
 
 }  // namespace
