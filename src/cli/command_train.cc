@@ -160,10 +160,16 @@ int train(const TrainOptions& options) {
                    resumes ? fmt::format(", resumed at step {}", trainer->step()) : "");
         fmt::print("{} pipeline: {}; {} sequences an update\n", trainer->choice().pipeline,
                    trainer->choice().reason, trainer->config().run.batch);
+        if (!resumes && !config.weights.empty()) {
+            fmt::print("weights of {}\n", config.weights);
+        }
         if (!resumes) {
             fmt::print("val {:.4f} before the first step\n", trainer->validate().loss);
         }
         std::fflush(stdout);
+    }
+    for (const std::string& note : trainer->weights_notes()) {
+        fmt::print(stderr, "note: {}\n", note);
     }
     std::signal(SIGINT, request_stop);
     std::signal(SIGTERM, request_stop);

@@ -149,6 +149,7 @@ void Trainer::set_first_weights() {
     expect_same_model(loaded.architecture.config, config_.model, config_.weights);
     const auto from = loaded.weights.all();
     std::copy(from.begin(), from.end(), weights_.all().begin());
+    weights_notes_ = loaded.notes;
 }
 
 Trainer::Update Trainer::update() {

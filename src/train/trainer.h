@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "formats/run_log.h"
@@ -69,6 +70,8 @@ class Trainer {
     const Choice& choice() const { return choice_; }  ///< the pipeline and why
     std::int64_t compiles() const { return device_.compiles(); }
     std::int64_t training_tokens() const { return data_.tokens(); }
+    /// What model.weights lost or changed on its way here, in sentences; see LoadedModel::notes.
+    const std::vector<std::string>& weights_notes() const { return weights_notes_; }
     Evaluation validate();
 
   private:
@@ -104,6 +107,7 @@ class Trainer {
     std::int64_t step_ = 0;     ///< updates tried
     std::int64_t updates_ = 0;  ///< updates made
     std::int64_t skipped_in_a_row_ = 0;
+    std::vector<std::string> weights_notes_;
     double best_validation_;
     double last_validation_;
     // Since the last report.

@@ -78,8 +78,10 @@ done
 cmp blzt.bin.loss m.safetensors.loss || fail "a model and its copy differ"
 if cmp -s blzt.bin.loss m.bin.loss; then fail "rotary positions change nothing"; fi
 # Training starts from a file: the first loss is the one that eval found on the same windows.
-"$pome" train c.toml --run tuned --set model.layers=2 --set model.rope=false --set model.weights=blzt.bin --set train.sample_tokens=0 >out ||
+"$pome" train c.toml --run tuned --set model.layers=2 --set model.rope=false --set model.weights=blzt.bin --set train.sample_tokens=0 >out 2>notes ||
     fail "train from a BLZT checkpoint"
+grep -q "^weights of .*/blzt.bin$" out || fail "it does not say what it starts from"
+grep -q "^note: Adam's moments after 2 updates, step 20 of 100 " notes || fail "no note of what is left behind: $(cat notes)"
 grep -q "^val $(printf %.4f "$(cat blzt.bin.loss)") before the first step$" out || fail "the first loss is not the file's: $(cat out)"
 grep -q "^weights = .*/blzt.bin'$" tuned/config.toml || fail "the run does not keep what it started from"
 status=0
