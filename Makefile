@@ -5,17 +5,17 @@ FUZZ_SECONDS ?= 60
 ARGS ?=
 CMAKE_FLAGS ?=
 
-.PHONY: help setup build test test-long demo train train_large train_dynamic bench check format sanitized sanitize fuzz build-clang clean
+.PHONY: help setup build test test-long demo bench check format sanitized sanitize fuzz build-clang clean
 
 help:
 	@echo "make demo         install what is missing, build, and train a small language model on the emulated engine"
 	@echo "make test         install what is missing, build, and run the tests"
-	@echo "make train        train Stories110M with the pipeline that the chip is best at; goes on where it was stopped"
-	@echo "make train_large  the same with weights compiled into programs, the published optimizer"
-	@echo "make train_dynamic  the same with weights as inputs (ARGS=\"--set section.key=value\" and POME_DATA, POME_WEIGHTS for all three)"
 	@echo "make setup        only install what is missing"
 	@echo "make build        the program, in $(BUILD)/pome"
 	@echo "make test-long    the tests that take minutes"
+	@echo "make train        train Stories110M with the pipeline that the chip is best at; goes on where it was stopped"
+	@echo "make train_large  the same with weights compiled into programs, the published optimizer"
+	@echo "make train_dynamic  the same with weights as inputs (ARGS=\"--set section.key=value\" and POME_DATA, POME_WEIGHTS for all three)"
 	@echo "make bench        measure a training step and matrix products; writes $(BUILD)/bench/*.json"
 	@echo "make check        formatting of the sources, and which room includes which"
 	@echo "make sanitize     the unit tests under the address and undefined-behaviour sanitizers"
@@ -41,6 +41,10 @@ test-long: build
 demo: build
 	@sh scripts/demo.sh $(BUILD)
 
+bench: build
+	@sh scripts/bench.sh $(BUILD)
+
+.PHONY: train train_large train_dynamic
 train: build
 	@sh scripts/train.sh $(BUILD) train stories110M auto $(ARGS)
 
@@ -49,9 +53,6 @@ train_large: build
 
 train_dynamic: build
 	@sh scripts/train.sh $(BUILD) train_dynamic stories110M dynamic $(ARGS)
-
-bench: build
-	@sh scripts/bench.sh $(BUILD)
 
 check: setup
 	@sh scripts/check_format.sh

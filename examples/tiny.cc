@@ -19,7 +19,7 @@ std::function<Matrix(const Matrix&)> product(device::Device& engine, const Matri
     mil::Builder b;
     mil::Package package;
     const auto weight =
-        package.weights.store("@model_path/w", DType::fp16, {out, in, 1, 1}, values);
+        package.weights.store("@model_path/weights/w.bin", DType::fp16, {out, in, 1, 1}, values);
     const auto x = b.cast(b.input("x", mil::Type::tensor(DType::fp32, {1, in, 1, S})), DType::fp16);
     b.output(b.rename(b.cast(b.conv(x, b.constant(weight), {}), DType::fp32), "y"));
     package.program = mil::make_program(b.take());

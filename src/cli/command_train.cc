@@ -160,19 +160,19 @@ int train(const TrainOptions& options) {
                    resumes ? fmt::format(", resumed at step {}", trainer->step()) : "");
         fmt::print("{} pipeline: {}; {} sequences an update\n", trainer->choice().pipeline,
                    trainer->choice().reason, trainer->config().run.batch);
-        if (!resumes && !config.weights.empty()) {
-            fmt::print("weights of {}\n", config.weights);
-        }
         if (!resumes) {
+            if (!config.weights.empty()) {
+                fmt::print("weights of {}\n", config.weights);
+            }
             fmt::print("val {:.4f} before the first step\n", trainer->validate().loss);
         }
         std::fflush(stdout);
     }
+    std::signal(SIGINT, request_stop);
+    std::signal(SIGTERM, request_stop);
     for (const std::string& note : trainer->weights_notes()) {
         fmt::print(stderr, "note: {}\n", note);
     }
-    std::signal(SIGINT, request_stop);
-    std::signal(SIGTERM, request_stop);
     const auto outcome = trainer->run(
         [&](const train::Report& line) { print_report(line, options.json); }, stop_requested);
     if (outcome == train::Outcome::restart) {

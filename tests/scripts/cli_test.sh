@@ -63,6 +63,7 @@ with open("blzt.bin", "wb") as f:
         f.write(bytes(8 * sum(counts)))
 PY
 "$pome" inspect blzt.bin --json | grep -q '"kind":"BLZT checkpoint".*"version":2' || fail "inspect of a BLZT checkpoint"
+"$pome" convert --help | grep -q "Example" || fail "pome convert --help shows no example"
 "$pome" convert blzt.bin m.safetensors >out 2>notes || fail "convert to safetensors"
 grep -q "^blzt.bin (BLZT checkpoint, version 2) to m.safetensors: 31200 parameters, width 32, hidden 64, 2 layers, vocabulary 330$" out ||
     fail "convert: $(cat out)"

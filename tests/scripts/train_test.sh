@@ -11,7 +11,7 @@ mkdir build
 ln -s "$pome" build/pome
 train() { sh "$source/scripts/train.sh" build "$@" >said 2>&1; }
 small="--set model.preset=stories260K --set model.vocabulary=330 --set train.sequence=32 --set train.batch=2 --set train.steps=2
-    --set train.save_every=2 --set train.sample_tokens=0 --set engine.compile_limit=0"
+    --set train.save_every=2 --set train.sample_tokens=0"
 status=0
 train || status=$?
 [ $status = 2 ] && grep -q "^usage: scripts/train.sh BUILD NAME CONFIG PIPELINE" said || fail "usage"
