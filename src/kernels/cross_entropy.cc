@@ -47,6 +47,19 @@ namespace pome::kernels {
 
 HWY_EXPORT(exponentials);
 
+namespace {
+
+CrossEntropy total(const std::vector<double>& losses, std::span<const std::int32_t> targets) {
+    CrossEntropy result;
+    for (std::size_t s = 0; s < targets.size(); ++s) {
+        result.loss += losses[s];
+        result.counted += targets[s] >= 0 ? 1 : 0;
+    }
+    return result;
+}
+
+}  // namespace
+
 CrossEntropy cross_entropy(float* logits, std::span<const std::int32_t> targets,
                            std::int64_t vocabulary, float factor, ThreadPool& pool) {
     const auto positions = static_cast<std::int64_t>(targets.size());
@@ -70,12 +83,32 @@ CrossEntropy cross_entropy(float* logits, std::span<const std::int32_t> targets,
             row[target] -= factor;
         }
     });
-    CrossEntropy result;
-    for (std::size_t s = 0; s < targets.size(); ++s) {
-        result.loss += losses[s];
-        result.counted += targets[s] >= 0 ? 1 : 0;
-    }
-    return result;
+    return total(losses, targets);
+}
+
+CrossEntropy cross_entropy_of_probabilities(float* probabilities,
+                                            std::span<const std::int32_t> targets,
+                                            std::int64_t vocabulary, float factor, float least,
+                                            ThreadPool& pool) {
+    const auto positions = static_cast<std::int64_t>(targets.size());
+    std::vector<double> losses(targets.size(), 0.0);
+    pool.for_ranges(positions, 1, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t s = begin; s < end; ++s) {
+            float* row = probabilities + s * vocabulary;
+            const std::int32_t target = targets[static_cast<std::size_t>(s)];
+            if (target < 0) {
+                std::fill(row, row + vocabulary, 0.0F);
+                continue;
+            }
+            losses[static_cast<std::size_t>(s)] =
+                -std::log(static_cast<double>(std::max(row[target], least)));
+            for (std::int64_t v = 0; v < vocabulary; ++v) {
+                row[v] *= factor;
+            }
+            row[target] -= factor;
+        }
+    });
+    return total(losses, targets);
 }
 
 }  // namespace pome::kernels

@@ -19,4 +19,11 @@ struct CrossEntropy {
 CrossEntropy cross_entropy(float* logits, std::span<const std::int32_t> targets,
                            std::int64_t vocabulary, float factor, ThreadPool& pool);
 
+/// The same from probabilities that were computed elsewhere: afterwards they hold the gradient. A
+/// target's probability below `least` counts as `least`: in fp16 it may have become 0.
+CrossEntropy cross_entropy_of_probabilities(float* probabilities,
+                                            std::span<const std::int32_t> targets,
+                                            std::int64_t vocabulary, float factor, float least,
+                                            ThreadPool& pool);
+
 }  // namespace pome::kernels

@@ -8,23 +8,29 @@ namespace {
 
 constexpr std::int64_t grain = 16;  // positions: a cache line of floats
 
+/// root(s) of positions begin to end.
+void roots(std::int64_t channels, std::int64_t positions, const float* x, float epsilon,
+           float* root, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t s = begin; s < end; ++s) {
+        root[s] = 0.0F;
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+        const float* row = x + c * positions;
+        for (std::int64_t s = begin; s < end; ++s) {
+            root[s] += row[s] * row[s];
+        }
+    }
+    for (std::int64_t s = begin; s < end; ++s) {
+        root[s] = 1.0F / std::sqrt(root[s] / static_cast<float>(channels) + epsilon);
+    }
+}
+
 }  // namespace
 
 void rmsnorm(std::int64_t channels, std::int64_t positions, const float* x, const float* gain,
              float epsilon, float* y, float* root, ThreadPool& pool) {
     pool.for_ranges(positions, grain, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t s = begin; s < end; ++s) {
-            root[s] = 0.0F;
-        }
-        for (std::int64_t c = 0; c < channels; ++c) {
-            const float* row = x + c * positions;
-            for (std::int64_t s = begin; s < end; ++s) {
-                root[s] += row[s] * row[s];
-            }
-        }
-        for (std::int64_t s = begin; s < end; ++s) {
-            root[s] = 1.0F / std::sqrt(root[s] / static_cast<float>(channels) + epsilon);
-        }
+        roots(channels, positions, x, epsilon, root, begin, end);
         for (std::int64_t c = 0; c < channels; ++c) {
             const float* row = x + c * positions;
             float* out = y + c * positions;
@@ -35,9 +41,22 @@ void rmsnorm(std::int64_t channels, std::int64_t positions, const float* x, cons
     });
 }
 
+void rmsnorm_root(std::int64_t channels, std::int64_t positions, const float* x, float epsilon,
+                  float* root, ThreadPool& pool) {
+    pool.for_ranges(positions, grain, [&](std::int64_t begin, std::int64_t end, int) {
+        roots(channels, positions, x, epsilon, root, begin, end);
+    });
+}
+
 void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float* x,
                       const float* gain, const float* root, const float* dy, float* dx,
                       float* dgain, ThreadPool& pool) {
+    rmsnorm_gain_gradient(channels, positions, x, root, dy, dgain, pool);
+    rmsnorm_input_gradient(channels, positions, x, gain, root, dy, dx, pool);
+}
+
+void rmsnorm_gain_gradient(std::int64_t channels, std::int64_t positions, const float* x,
+                           const float* root, const float* dy, float* dgain, ThreadPool& pool) {
     pool.for_ranges(channels, 1, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t c = begin; c < end; ++c) {
             double sum = 0.0;
@@ -47,6 +66,11 @@ void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float
             dgain[c] += static_cast<float>(sum);
         }
     });
+}
+
+void rmsnorm_input_gradient(std::int64_t channels, std::int64_t positions, const float* x,
+                            const float* gain, const float* root, const float* dy, float* dx,
+                            ThreadPool& pool) {
     pool.for_ranges(positions, grain, [&](std::int64_t begin, std::int64_t end, int) {
         std::vector<float> dot(static_cast<std::size_t>(end - begin), 0.0F);
         for (std::int64_t c = 0; c < channels; ++c) {

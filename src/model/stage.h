@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,8 @@ struct Stage {
     mil::Function function;
     std::vector<std::string> weights;  ///< names of the inputs that are weights, in order
     mil::WeightFiles files;            ///< constant tables: rotation angles, the causal mask
+    /// Values that y does not depend on: differentiation takes them for constants.
+    std::set<std::string, std::less<>> stop_gradients;
 };
 
 /// Causal multi-head attention with rotary positions (interleaved pairs, as llama2.c has them) and
@@ -48,5 +51,19 @@ Stage feed_forward_stage(const ModelConfig& config, const Form& form);
 
 /// y = w2 relu(w1 x). Weights: w1 [H,D], w2 [D,H].
 Stage mlp_stage(const ModelConfig& config, const Form& form);
+
+// What stands around the blocks, for engines that run it too (outer_stages.cc).
+
+/// RMSNorm: y(c,s) = gain(c) x(c,s) / sqrt(mean_c x(c,s)^2 + epsilon). Weight: gain [1, C, 1, 1].
+/// x is first divided by its largest magnitude at that position, so that neither the fp16 sum of
+/// squares overflows (unscaled it does at RMS 9.2 for 768 channels) nor the squares of small values
+/// vanish; the scale cancels.
+Stage norm_stage(const ModelConfig& config, const Form& form);
+
+/// Logits of `rows` tokens: y = head x. Weight: head [rows, D].
+Stage classifier_stage(const ModelConfig& config, const Form& form, std::int64_t rows);
+
+/// Softmax over the channels: x, y [1, V, 1, S].
+Stage softmax_stage(const ModelConfig& config, const Form& form);
 
 }  // namespace pome::model

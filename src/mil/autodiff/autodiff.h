@@ -65,6 +65,12 @@ struct Options {
     std::set<std::string, std::less<>> host_gradients;
     /// Compute cheap forward values again in the backward function instead of saving them.
     bool recompute = true;
+    /// Save nothing: the backward function computes every forward value that it needs from the
+    /// parameters.
+    bool recompute_all = false;
+    /// Values that are taken for constants: no gradient flows through them. Right where the outputs
+    /// do not depend on them, as on a scale that cancels.
+    std::set<std::string, std::less<>> stop_gradients = {};
 };
 
 /// A stage cut in two. `forward` computes the original outputs and the saved values. `backward`

@@ -50,13 +50,21 @@ class Differentiator {
                      function.name);
             }
         }
+        for (const auto& value : options.stop_gradients) {
+            if (!known_.contains(value)) {
+                fail(Code::invalid_argument, here, "'{}' is no value of '{}'", value,
+                     function.name);
+            }
+        }
         for (const auto& operation : function.operations) {
             bool any = false;
             for_operands(operation,
                          [&](const std::string& name) { any = any || active_.contains(name); });
             if (any) {
                 for (const auto& result : operation.results) {
-                    active_.insert(result.name);
+                    if (!options.stop_gradients.contains(result.name)) {
+                        active_.insert(result.name);
+                    }
                 }
             }
         }
@@ -152,19 +160,25 @@ class Differentiator {
             return values_[name] = backward_.input(name, known.type);
         }
         const Operation& operation = *producer_.at(name);
+        if (options_.recompute_all) {
+            return compute_again(operation, name);
+        }
         if (options_.recompute && is_cheap(operation.op)) {
             std::set<std::string> counted;
             std::int64_t again = 0;
             for_operands(operation,
                          [&](const std::string& operand) { again += cost(operand, counted); });
             if (again < known.type.shape.elements()) {
-                for_operands(operation,
-                             [&](const std::string& operand) { forward_value(operand); });
-                backward_.copy(operation, values_);
-                return values_.at(name);
+                return compute_again(operation, name);
             }
         }
         return save(name);
+    }
+
+    Value compute_again(const Operation& operation, const std::string& name) {
+        for_operands(operation, [&](const std::string& operand) { forward_value(operand); });
+        backward_.copy(operation, values_);
+        return values_.at(name);
     }
 
     Value save(const std::string& name) {

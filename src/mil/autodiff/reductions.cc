@@ -18,14 +18,17 @@ std::vector<std::int64_t> reduced_axes(const Context& c) {
     return axes;
 }
 
-/// The gradient spread back over x's shape, times `factor`.
+/// The gradient spread back over x's shape, times `factor`. The constant that it is multiplied by
+/// is as large as the reduced axes, not as x: it stands in the program's text.
 Value spread(Builder& b, Context& c, double factor) {
-    Shape kept = c.type("x").shape;
+    const Shape& x = c.type("x").shape;
+    Shape kept = x, reduced(std::vector<std::int64_t>(static_cast<std::size_t>(x.rank()), 1));
     for (const std::int64_t axis : reduced_axes(c)) {
         kept[static_cast<int>(axis)] = 1;
+        reduced[static_cast<int>(axis)] = x[static_cast<int>(axis)];
     }
     const Value dy = b.reshape(*c.gradient(), kept);
-    return b.mul(dy, filled(b, dy.type.dtype, c.type("x").shape, factor));
+    return b.mul(dy, filled(b, dy.type.dtype, reduced, factor));
 }
 
 Gradients reduce_sum_backward(Builder& b, Context& c) {

@@ -82,18 +82,39 @@ class Baker {
             multiply(operation, weight->second);
             return;
         }
+        if (operation.op == "mul") {
+            for (const std::string& name : {x, operand_name(operation, "y")}) {
+                if (baked_.contains(name) && matrix_.contains(name) && is_vector(name)) {
+                    names_[name] = vector(name);
+                    matrix_.erase(name);  // from here on a value like any other
+                }
+            }
+        }
         for (const Argument& argument : operation.arguments) {
             for (const Operand& operand : argument.operands) {
                 const auto* name = std::get_if<std::string>(&operand);
                 if (name != nullptr && matrix_.contains(*name)) {
                     fail(Code::unsupported, here,
                          "weight '{}' is argument '{}' of {} {}: only products with it on the left "
-                         "can be baked; use a pipeline that keeps weights as inputs",
+                         "and vectors that mul takes can be baked; use a pipeline that keeps "
+                         "weights as inputs",
                          matrix_.at(*name), argument.name, operation.op, where(operation));
                 }
             }
         }
         b_.copy(operation, names_);
+    }
+
+    bool is_vector(const std::string& weight) const {
+        const Shape& shape = function_.find_type(weight)->shape;
+        return shape.elements() == *std::max_element(shape.begin(), shape.end());
+    }
+
+    /// The constant that takes the place of a vector.
+    Value vector(const std::string& weight) {
+        const Type& type = *function_.find_type(weight);
+        return record({weight, false, type.shape.elements(), 1, "", type.dtype}, type.shape,
+                      weight);
     }
 
     /// Axes of size 1 may come and go; the matrix stays the matrix.
@@ -158,14 +179,17 @@ class Baker {
             return found->second;
         }
         const DType dtype = function_.find_type(weight)->dtype;
-        BakedWeight made{
-            weight, transposed, rows, columns, fmt::format("@model_path/weights/{}.bin", name),
-            dtype};
         const Shape shape = transposed ? Shape{columns, rows, 1, 1} : Shape{rows, columns, 1, 1};
-        const Value value =
-            b_.constant(Literal::blob(Type::tensor(dtype, shape), {made.path, first_record}), name);
-        result_.weights.push_back(std::move(made));
+        const Value value = record({weight, transposed, rows, columns, "", dtype}, shape, name);
         filters_.emplace(name, value);
+        return value;
+    }
+
+    Value record(BakedWeight made, const Shape& shape, const std::string& name) {
+        made.path = fmt::format("@model_path/weights/{}.bin", name);
+        const Value value = b_.constant(
+            Literal::blob(Type::tensor(made.dtype, shape), {made.path, first_record}), name);
+        result_.weights.push_back(std::move(made));
         return value;
     }
 

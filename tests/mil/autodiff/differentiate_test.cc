@@ -113,6 +113,49 @@ TEST(Autodiff, RmsNorm) {
     });
 }
 
+/// The backward function alone, from parameters; and no gradient through a value that is held.
+TEST(Autodiff, NothingSavedAndConstantsByOrder) {
+    Builder b;
+    const Value x = b.input("x", Type::tensor(DType::fp32, {1, 4, 1, 3}));
+    const Value top = b.rename(b.call("reduce_max", {{"axes", b.integers({1})},
+                                                     {"keep_dims", b.boolean(true)},
+                                                     {"x", b.unary("abs", x)}}),
+                               "top");
+    const Value scaled = b.real_div(x, top);
+    const Value sum = b.reduce_sum(b.mul(scaled, scaled), {1}, true);
+    b.output(b.rename(b.mul(scaled, b.pow(sum, -0.5)), "y"));
+    const Function function = b.take();
+    Options options;
+    options.with_respect_to = {"x"};
+    options.stop_gradients = {"top"};
+    EXPECT_FALSE(differentiate(function, options).saved.empty());
+    options.recompute_all = true;
+    const Differentiated parts = differentiate(function, options);
+    EXPECT_TRUE(parts.saved.empty());
+    ASSERT_NO_THROW(verify(make_program(parts.backward)));
+    Random random(7);
+    Tensors in{{"x", random_tensor({1, 4, 1, 3}, random, -2.0, 2.0)},
+               {"d_y", random_tensor({1, 4, 1, 3}, random, -1.0, 1.0)}};
+    const auto gradient = interpret({make_program(parts.backward), {}}, in).at("d_x");
+    const Interpreter run({make_program(function), {}});
+    for (std::size_t i = 0; i < in["x"].data.size(); ++i) {
+        const auto at = [&](double step) {
+            Tensors moved = in;
+            moved["x"].data[i] += step;
+            const auto y = run.run(moved).at("y");
+            double total = 0.0;
+            for (std::size_t j = 0; j < y.data.size(); ++j) {
+                total += y.data[j] * in["d_y"].data[j];
+            }
+            return total;
+        };
+        EXPECT_NEAR(gradient.data[i], (at(1e-5) - at(-1e-5)) / 2e-5, 1e-6);
+    }
+    options.stop_gradients = {"bottom"};
+    EXPECT_EQ(error_text([&] { differentiate(function, options); }),
+              "[mil.autodiff] 'bottom' is no value of 'main'");
+}
+
 TEST(Autodiff, WeightGradientsLeftToTheHost) {
     const auto layer = [](Builder& b, const auto& in) {
         const Value h = b.matmul(b.reshape(in[1], {1, 1, 5, 4}), b.reshape(in[0], {1, 1, 4, 7}));

@@ -64,6 +64,35 @@ TEST(BakeWeights, GivesTheSameValues) {
     }
 }
 
+/// A norm's gain, which mul takes as it is, twice.
+TEST(BakeWeights, VectorsKeepTheirShape) {
+    Builder b;
+    const auto x = b.input("x", Type::tensor(DType::fp16, {1, 4, 1, 8}));
+    const auto gain = b.input("gain", Type::tensor(DType::fp16, {1, 4, 1, 1}));
+    b.output(b.rename(b.add(b.mul(x, gain), b.mul(gain, b.unary("relu", x))), "y"));
+    const Function plain = b.take();
+    const Baked baked = bake_weights(plain, {"gain"});
+    verify(make_program(baked.function));
+    ASSERT_EQ(baked.function.parameters.size(), 1U);
+    ASSERT_EQ(baked.weights.size(), 1U);
+    EXPECT_EQ(baked.weights[0].parameter, "gain");
+    EXPECT_EQ(baked.weights[0].rows, 4);
+    EXPECT_EQ(baked.weights[0].columns, 1);
+    Random random(2);
+    const auto xs = random_tensor({1, 4, 1, 8}, random),
+               gains = random_tensor({1, 4, 1, 1}, random);
+    Package package{make_program(baked.function), {}};
+    package.weights.store(baked.weights[0].path, DType::fp16, {4}, gains.data);
+    EXPECT_EQ(interpret(package, {{"x", xs}}).at("y").data,
+              interpret({make_program(plain), {}}, {{"x", xs}, {"gain", gains}}).at("y").data);
+
+    const auto matrix = b.input("x", Type::tensor(DType::fp16, {1, 4, 1, 8}));
+    b.output(b.mul(matrix, b.input("w", Type::tensor(DType::fp16, {1, 4, 1, 8}))));
+    const Function whole = b.take();
+    EXPECT_NE(error_text([&] { bake_weights(whole, {"w"}); }).find("'w' is argument 'y' of mul"),
+              std::string::npos);
+}
+
 TEST(BakeWeights, RefusesOtherUsesOfAWeight) {
     Builder b;
     const auto x = b.input("x", Type::tensor(DType::fp16, {1, 1, 4, 4}));
@@ -72,7 +101,8 @@ TEST(BakeWeights, RefusesOtherUsesOfAWeight) {
     const Function right = b.take();
     EXPECT_EQ(error_text([&] { bake_weights(right, {"w"}); }),
               "[mil.bake_weights] weight 'w' is argument 'y' of matmul (%y): only products with it "
-              "on the left can be baked; use a pipeline that keeps weights as inputs");
+              "on the left and vectors that mul takes can be baked; use a pipeline that keeps "
+              "weights as inputs");
     EXPECT_EQ(error_text([&] { bake_weights(right, {"v"}); }),
               "[mil.bake_weights] 'main' has no input 'v'");
 }
