@@ -5,11 +5,12 @@ FUZZ_SECONDS ?= 60
 ARGS ?=
 CMAKE_FLAGS ?=
 
-.PHONY: help setup build test test-long demo bench check format sanitized sanitize fuzz build-clang clean
+.PHONY: help setup build test test-long demo train_large_ane bench check format sanitized sanitize fuzz build-clang clean
 
 help:
 	@echo "make demo         install what is missing, build, and train a small language model on the emulated engine"
 	@echo "make test         install what is missing, build, and run the tests"
+	@echo "make train_large_ane  train Stories110M with weights compiled in and norm, classifier and softmax on the engine too"
 	@echo "make setup        only install what is missing"
 	@echo "make build        the program, in $(BUILD)/pome"
 	@echo "make test-long    the tests that take minutes"
@@ -40,6 +41,14 @@ test-long: build
 
 demo: build
 	@sh scripts/demo.sh $(BUILD)
+
+train_large_ane: build
+	@if [ -e $(BUILD)/runs/train_large_ane/config.toml ]; then \
+	    $(BUILD)/pome train --resume $(BUILD)/runs/train_large_ane; \
+	else \
+	    $(BUILD)/pome train configs/stories110M_ane.toml --run $(BUILD)/runs/train_large_ane \
+	        --set data.directory=$${POME_DATA:-$(BUILD)/data} $(ARGS); \
+	fi
 
 bench: build
 	@sh scripts/bench.sh $(BUILD)

@@ -21,6 +21,7 @@ struct BenchCommand {
     std::string preset = "stories110M", json;
     std::int64_t sequence = 256;
     int steps = 5;
+    bool overlap = false;
     DeviceOptions device;
 };
 
@@ -48,6 +49,9 @@ void train_step(const BenchCommand& options) {
     weights.initialize(random);
     train::DynamicPipeline pipeline(architecture, *device, pool,
                                     train::stage_form({}, options.sequence), {.training = true});
+    if (options.overlap) {
+        pipeline.overlap_weight_gradients(pool.threads());
+    }
     train::LanguageModel language_model(architecture, pipeline, pool, options.sequence);
     pipeline.stage_weights(weights);
     std::vector<std::int32_t> tokens, targets;
@@ -102,6 +106,7 @@ void train_step(const BenchCommand& options) {
         {"device", device->name()},
         {"numerics", options.device.numerics},
         {"threads", pool.threads()},
+        {"overlap", options.overlap},
         {"steps", options.steps},
         {"ms_median", ms},
         {"ms_min", *std::min_element(all.begin(), all.end())},
@@ -141,6 +146,8 @@ void add_bench(CLI::App& app) {
     command->add_option("--steps", options->steps, "counted steps, after one that is not")
         ->capture_default_str()
         ->check(CLI::Range(1, 10000));
+    command->add_flag("--overlap", options->overlap,
+                      "weight gradients beside the device's evaluations");
     command->add_option("--json", options->json, "also write the figures to this file");
     options->device.add_to(*command);
     command->footer("Example:\n  pome bench train_step --model stories15M --steps 3");

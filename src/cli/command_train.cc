@@ -1,4 +1,5 @@
-#include <fmt/core.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <cstdio>
@@ -26,6 +27,8 @@ struct TrainOptions {
     std::string config, run, resume;
     std::vector<std::string> settings;
     std::string strictness = "strict";
+    std::string trace;
+    std::int64_t trace_updates = 3;
     bool json = false;
 };
 
@@ -53,6 +56,12 @@ void print_report(const train::Report& line, bool json) {
                               {"io_ms", line.io_ms},
                               {"wait_ms", line.wait_ms},
                               {"tokens_per_second", line.tokens_per_second}};
+        for (const auto& extra : line.extras) {
+            record["extras"][extra.name] = {{"runs", extra.runs},
+                                            {"host_ms", extra.host_ms},
+                                            {"device_ms", extra.device_ms},
+                                            {"io_ms", extra.io_ms}};
+        }
         fmt::print("{}\n", record.dump());
     } else {
         fmt::print(
@@ -66,6 +75,20 @@ void print_report(const train::Report& line, bool json) {
             line.skipped > 0 ? fmt::format("  skipped {}", line.skipped) : "");
     }
     std::fflush(stdout);
+}
+
+/// What each extra spared the host and cost the device and the transfers, a sequence.
+void print_extras(const std::vector<train::ExtraReport>& extras) {
+    if (extras.empty()) {
+        return;
+    }
+    fmt::print(stderr, "{:<14}{:>6}{:>10}{:>12}{:>8}{:>10}   ms a sequence\n", "extra", "runs",
+               "host", "device", "io", "gain");
+    for (const auto& extra : extras) {
+        fmt::print(stderr, "{:<14}{:>6}{:>10.2f}{:>12.2f}{:>8.2f}{:>10.2f}\n", extra.name,
+                   extra.runs, extra.host_ms, extra.device_ms, extra.io_ms,
+                   extra.host_ms - extra.device_ms - extra.io_ms);
+    }
 }
 
 void print_sample(const train::Trainer& trainer, device::Device& device, ThreadPool& pool) {
@@ -158,8 +181,14 @@ int train(const TrainOptions& options) {
                    device->name(), config.engine.numerics, trainer->training_tokens(),
                    pool.threads(),
                    resumes ? fmt::format(", resumed at step {}", trainer->step()) : "");
-        fmt::print("{} pipeline: {}; {} sequences an update\n", trainer->choice().pipeline,
-                   trainer->choice().reason, trainer->config().run.batch);
+        const auto& resolved = trainer->config();
+        fmt::print(
+            "{} pipeline: {}; {} sequences an update{}{}\n", trainer->choice().pipeline,
+            trainer->choice().reason, resolved.run.batch,
+            resolved.engine.extras->empty()
+                ? ""
+                : fmt::format("; on the engine too: {}", fmt::join(*resolved.engine.extras, ", ")),
+            *resolved.engine.overlap ? "; weight gradients beside the engine" : "");
         if (!resumes) {
             if (!config.weights.empty()) {
                 fmt::print("weights of {}\n", config.weights);
@@ -168,6 +197,9 @@ int train(const TrainOptions& options) {
         }
         std::fflush(stdout);
     }
+    if (!options.trace.empty()) {
+        trainer->trace(options.trace, options.trace_updates);
+    }
     std::signal(SIGINT, request_stop);
     std::signal(SIGTERM, request_stop);
     for (const std::string& note : trainer->weights_notes()) {
@@ -175,6 +207,7 @@ int train(const TrainOptions& options) {
     }
     const auto outcome = trainer->run(
         [&](const train::Report& line) { print_report(line, options.json); }, stop_requested);
+    print_extras(trainer->extras());
     if (outcome == train::Outcome::restart) {
         const std::string run = resumes ? options.resume : options.run;
         fmt::print(stderr, "[restart at step {} after {} compiles]\n", trainer->step(),
@@ -216,6 +249,11 @@ void add_train(CLI::App& app, int& status) {
                      "of an emulator: strict (silent failures of the chip are errors) or "
                      "as-hardware (they happen)")
         ->capture_default_str();
+    command->add_option("--trace", options->trace,
+                        "write the timeline of the first updates to this file, for "
+                        "chrome://tracing or ui.perfetto.dev");
+    command->add_option("--trace-updates", options->trace_updates, "how many updates, 3 by default")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}));
     command->add_flag("--json", options->json, "one JSON object a report on standard output");
     command->footer(
         "Examples:\n  pome train configs/demo.toml --run runs/demo --set train.steps=200\n"

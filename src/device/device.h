@@ -96,6 +96,9 @@ class Device {
     virtual std::string name() const = 0;  ///< "reference", "emulator:m4"
     virtual const Profile& profile() const = 0;
     virtual Strictness strictness() const { return Strictness::strict; }
+    /// Whether evaluations run on the processors that the host computes with: true for everything
+    /// that stands in for an engine.
+    virtual bool uses_host_processors() const { return true; }
 
     /// Compiles one function. Throws Error{malformed_program} for programs that do not verify and
     /// Error{compile_failed} naming the operation and the reason for those that the device refuses:

@@ -7,8 +7,11 @@
 
 namespace pome::train {
 
-CompileQueue::CompileQueue(device::Device& device, std::filesystem::path failed)
-    : device_(device), failed_(std::move(failed)), thread_([this] { work(); }) {}
+CompileQueue::CompileQueue(device::Device& device, std::filesystem::path failed, Timeline& timeline)
+    : device_(device),
+      failed_(std::move(failed)),
+      timeline_(timeline),
+      thread_([this] { work(); }) {}
 
 CompileQueue::~CompileQueue() {
     {
@@ -50,6 +53,7 @@ void CompileQueue::work() {
 }
 
 std::shared_ptr<device::Executable> CompileQueue::compile(const Job& job) {
+    const Span span(timeline_, Timeline::Track::compiler, "compile", job.name);
     const mil::Package package = job.package();
     std::string first;
     try {

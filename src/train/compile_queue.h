@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "device/device.h"
+#include "train/timeline.h"
 
 namespace pome::train {
 
@@ -23,8 +24,8 @@ class CompileQueue {
   public:
     using Program = std::shared_future<std::shared_ptr<device::Executable>>;
 
-    /// The device must outlive this.
-    CompileQueue(device::Device& device, std::filesystem::path failed);
+    /// Device and timeline must outlive this.
+    CompileQueue(device::Device& device, std::filesystem::path failed, Timeline& timeline);
     /// Drops what has not begun.
     ~CompileQueue();
     CompileQueue(const CompileQueue&) = delete;
@@ -46,6 +47,7 @@ class CompileQueue {
 
     device::Device& device_;
     std::filesystem::path failed_;
+    Timeline& timeline_;
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Job> jobs_;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "train/config_reader.h"
+#include "train/offload.h"
 
 namespace pome::train {
 namespace {
@@ -87,6 +88,8 @@ void read_engine(ConfigReader& r, EngineConfig& e) {
     r.read("engine.numerics", e.numerics);
     r.read("engine.threads", e.threads);
     r.read("engine.pipeline", e.pipeline);
+    r.read("engine.extras", e.extras);
+    r.read("engine.overlap", e.overlap);
     r.read("engine.compile_limit", e.compile_limit);
     r.read("engine.loss_scale", e.loss_scale.initial);
     r.read("engine.loss_scale_maximum", e.loss_scale.maximum);
@@ -148,9 +151,14 @@ void Config::check() const {
              engine.loss_scale.initial, engine.loss_scale.maximum);
     }
     in_range("engine.compile_limit", static_cast<double>(engine.compile_limit), 0, 1e6);
-    if (engine.pipeline != "auto" && engine.pipeline != "dynamic" && engine.pipeline != "static") {
-        fail(Code::invalid_argument, here, "engine.pipeline is '{}', not auto, dynamic or static",
+    if (engine.pipeline != "auto" && engine.pipeline != "dynamic" && engine.pipeline != "static" &&
+        engine.pipeline != "static-extras") {
+        fail(Code::invalid_argument, here,
+             "engine.pipeline is '{}', not auto, dynamic, static or static-extras",
              engine.pipeline);
+    }
+    for (const auto& name : engine.extras.value_or(std::vector<std::string>{})) {
+        extra_from(name);
     }
     if (engine.numerics != "exact" && engine.numerics != "fast") {
         fail(Code::invalid_argument, here, "engine.numerics is '{}', not exact or fast",
@@ -203,18 +211,29 @@ std::string Config::text() const {
                                              {"epsilon", optimizer.epsilon},
                                              {"weight_decay", optimizer.weight_decay},
                                              {"clip_norm", optimizer.clip_norm}});
-    text += section("engine", toml::table{{"device", engine.device},
-                                          {"numerics", engine.numerics},
-                                          {"threads", engine.threads},
-                                          {"pipeline", engine.pipeline},
-                                          {"compile_limit", engine.compile_limit},
-                                          {"loss_scale", engine.loss_scale.initial},
-                                          {"loss_scale_maximum", engine.loss_scale.maximum},
-                                          {"loss_scale_patience", engine.loss_scale.patience},
-                                          {"sigmoid", std::string(sigmoid_name(engine.sigmoid))},
-                                          {"scale_query", engine.scale_query},
-                                          {"product_scale", engine.product_scale},
-                                          {"product_scale_every", engine.product_scale_every}});
+    toml::table engine_table{{"device", engine.device},
+                             {"numerics", engine.numerics},
+                             {"threads", engine.threads},
+                             {"pipeline", engine.pipeline},
+                             {"compile_limit", engine.compile_limit},
+                             {"loss_scale", engine.loss_scale.initial},
+                             {"loss_scale_maximum", engine.loss_scale.maximum},
+                             {"loss_scale_patience", engine.loss_scale.patience},
+                             {"sigmoid", std::string(sigmoid_name(engine.sigmoid))},
+                             {"scale_query", engine.scale_query},
+                             {"product_scale", engine.product_scale},
+                             {"product_scale_every", engine.product_scale_every}};
+    if (engine.extras) {
+        toml::array extras;
+        for (const auto& name : *engine.extras) {
+            extras.push_back(name);
+        }
+        engine_table.insert("extras", std::move(extras));
+    }
+    if (engine.overlap) {
+        engine_table.insert("overlap", *engine.overlap);
+    }
+    text += section("engine", std::move(engine_table));
     return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,7 +54,14 @@ struct EngineConfig {
     std::string device = "emulator:m4";
     std::string numerics = "exact";  ///< exact | fast (emulator)
     int threads = 0;                 ///< 0: all processors
-    std::string pipeline = "auto";   ///< auto | dynamic | static: how weights reach the engine
+    /// auto | dynamic | static | static-extras: how weights reach the engine.
+    std::string pipeline = "auto";
+    /// What an engine with static weights computes of the host's half: final_norm, classifier,
+    /// softmax, norm_backward. Absent: all that the chip can with static-extras, else none.
+    std::optional<std::vector<std::string>> extras;
+    /// Weight gradients are computed while the engine evaluates. Absent: where the device does not
+    /// use the host's processors itself.
+    std::optional<bool> overlap;
     /// Programs that one process compiles before it saves and starts itself anew; 0: no limit.
     std::int64_t compile_limit = 100;
     LossScaleConfig loss_scale;

@@ -103,6 +103,32 @@ void ConfigReader::read(std::string_view key, std::string& value) {
     }
 }
 
+void ConfigReader::read(std::string_view key, std::optional<bool>& value) {
+    if (find(key) != nullptr) {
+        bool given = false;
+        read(key, given);
+        value = given;
+    }
+}
+
+void ConfigReader::read(std::string_view key, std::optional<std::vector<std::string>>& value) {
+    const auto* node = find(key);
+    if (node == nullptr) {
+        return;
+    }
+    const toml::array* array = node->as_array();
+    if (array == nullptr) {
+        wrong(key, "a list of strings");
+    }
+    value.emplace();
+    for (const toml::node& element : *array) {
+        if (!element.is_string()) {
+            wrong(key, "a list of strings");
+        }
+        value->push_back(element.value<std::string>().value_or(""));
+    }
+}
+
 void ConfigReader::expect_all_known() const {
     for (const auto& [section, node] : table_) {
         const toml::table* inner = node.as_table();

@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -31,6 +32,8 @@ class ConfigReader {
     void read(std::string_view key, double& value);
     void read(std::string_view key, bool& value);
     void read(std::string_view key, std::string& value);
+    void read(std::string_view key, std::optional<bool>& value);
+    void read(std::string_view key, std::optional<std::vector<std::string>>& value);
 
     void expect_all_known() const;
 

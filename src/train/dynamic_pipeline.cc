@@ -74,7 +74,8 @@ DynamicPipeline::Program& DynamicPipeline::program(const Kind& kind, Direction d
 }
 
 void DynamicPipeline::evaluate(std::size_t block, Direction direction) {
-    const Stopwatch watch(times().device);
+    const Span span =
+        this->span(Part::device, title(block, direction), static_cast<std::int64_t>(block));
     Pass& pass = blocks_[block].passes[direction];
     const device::Bindings& bound = bindings(block, direction);
     if (measuring_ && !pass.exponents.empty()) {
@@ -116,7 +117,7 @@ void DynamicPipeline::restore_product_exponents(const std::vector<int>& exponent
 }
 
 void DynamicPipeline::stage_weights(const ParameterSet& weights) {
-    const Stopwatch watch(times().io);
+    const Span span = this->span(Part::io, "stage weights");
     for (std::size_t block = 0; block < blocks_.size(); ++block) {
         for (std::size_t i = 0; i < blocks_[block].weights.size(); ++i) {
             const std::size_t index = weights.index(parameter(block, i));

@@ -1,5 +1,7 @@
 #include "train/language_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -9,6 +11,12 @@
 #include "kernels/rmsnorm.h"
 
 namespace pome::train {
+namespace {
+
+/// Sequences of a process in which the host does an extra's work too, to say what it would cost.
+constexpr std::int64_t compared_sequences = 3;
+
+}  // namespace
 
 LanguageModel::LanguageModel(const model::Architecture& architecture, Pipeline& pipeline,
                              ThreadPool& pool, std::int64_t sequence)
@@ -41,17 +49,18 @@ void LanguageModel::run_blocks(std::span<const std::int32_t> tokens, const Param
     }
     tokens_.assign(tokens.begin(), tokens.end());
     {
-        const Stopwatch watch(pipeline_.times().host);
+        const Span span = pipeline_.span(Part::host, "embedding");
         kernels::embedding_gather(weights.values(architecture_.embedding).data(),
                                   architecture_.config.width, tokens_, streams_[0].data(), pool_);
     }
     for (std::size_t block = 0; block < architecture_.blocks.size(); ++block) {
         {
-            const Stopwatch watch(pipeline_.times().host);
+            const Span span = pipeline_.span(Part::host, norm_title(block));
             normalize(block, weights.values(architecture_.blocks[block].norm), normalized_.data());
         }
         pipeline_.forward(block, normalized_.data(), branch_.data());
-        const Stopwatch watch(pipeline_.times().host);
+        const Span span =
+            pipeline_.span(Part::host, "residual sum", static_cast<std::int64_t>(block));
         const auto& before = streams_[block];
         auto& after = streams_[block + 1];
         for (std::size_t i = 0; i < before.size(); ++i) {
@@ -60,56 +69,164 @@ void LanguageModel::run_blocks(std::span<const std::int32_t> tokens, const Param
     }
 }
 
+std::string LanguageModel::norm_title(std::size_t at) const {
+    return at == architecture_.blocks.size() ? "final norm" : fmt::format("norm, block {}", at);
+}
+
+template <typename Work>
+void LanguageModel::compare(Extra extra, std::int64_t enough, Work work) {
+    ExtraCost& cost = pipeline_.extra_costs()[extra];
+    if (cost.host_runs >= enough) {
+        return;
+    }
+    if (cost.runs == 1) {  // the first finds cold memory
+        work();
+        return;
+    }
+    ++cost.host_runs;
+    const Span span(pipeline_.timeline(), Timeline::Track::step, "host",
+                    fmt::format("{} on the host, for comparison", extra_name(extra)), -1,
+                    &cost.host_ms);
+    work();
+}
+
+void LanguageModel::normalize_last(const ParameterSet& weights) {
+    const std::size_t last = streams_.size() - 1;
+    const auto gain = weights.values(architecture_.final_norm);
+    const auto epsilon = static_cast<float>(architecture_.config.norm_epsilon);
+    const std::int64_t width = architecture_.config.width;
+    if (!pipeline_.offload().final_norm) {
+        const Span span = pipeline_.span(Part::host, norm_title(last));
+        normalize(last, gain, normalized_.data());
+        return;
+    }
+    pipeline_.offload().final_norm(streams_[last].data(), normalized_.data());
+    {
+        const Span span = pipeline_.span(Part::host, "roots of the final norm");
+        kernels::rmsnorm_root(width, sequence_, streams_[last].data(), epsilon, roots_[last].data(),
+                              pool_);
+    }
+    compare(Extra::final_norm, compared_sequences, [&] {
+        compared_.resize(normalized_.size());
+        std::vector<float> roots(roots_[last].size());
+        kernels::rmsnorm(width, sequence_, streams_[last].data(), gain.data(), epsilon,
+                         compared_.data(), roots.data(), pool_);
+    });
+}
+
+void LanguageModel::host_classifier(const ParameterSet& weights, float* logits) {
+    const std::int64_t width = architecture_.config.width,
+                       vocabulary = architecture_.config.vocabulary;
+    kernels::gemm(true, true, sequence_, vocabulary, width, 1.0F, normalized_.data(), sequence_,
+                  weights.values(architecture_.head).data(), width, 0.0F, logits, vocabulary,
+                  pool_);
+}
+
+bool LanguageModel::classify(const ParameterSet& weights) {
+    const Offload& offload = pipeline_.offload();
+    logits_.resize(static_cast<std::size_t>(sequence_ * architecture_.config.vocabulary));
+    if (offload.classifier_softmax) {
+        offload.classifier_softmax(normalized_.data(), logits_.data());
+    } else if (offload.classifier) {
+        offload.classifier(normalized_.data(), logits_.data());
+    } else {
+        const Span span = pipeline_.span(Part::host, "classifier");
+        host_classifier(weights, logits_.data());
+    }
+    if (offload.classifier) {
+        compare(Extra::classifier, compared_sequences, [&] {
+            compared_.resize(logits_.size());
+            host_classifier(weights, compared_.data());
+        });
+    }
+    if (offload.softmax && !offload.classifier_softmax) {
+        offload.softmax(logits_.data());
+    }
+    return static_cast<bool>(offload.softmax);
+}
+
 double LanguageModel::forward(std::span<const std::int32_t> tokens,
                               std::span<const std::int32_t> targets, const ParameterSet& weights) {
     run_blocks(tokens, weights);
-    const Stopwatch watch(pipeline_.times().host);
-    const std::int64_t width = architecture_.config.width,
-                       vocabulary = architecture_.config.vocabulary;
-    normalize(streams_.size() - 1, weights.values(architecture_.final_norm), normalized_.data());
-    logits_.resize(static_cast<std::size_t>(sequence_ * vocabulary));
-    kernels::gemm(true, true, sequence_, vocabulary, width, 1.0F, normalized_.data(), sequence_,
-                  weights.values(architecture_.head).data(), width, 0.0F, logits_.data(),
-                  vocabulary, pool_);
+    normalize_last(weights);
+    const bool probabilities = classify(weights);
+    const std::int64_t vocabulary = architecture_.config.vocabulary;
     counted_ = std::count_if(targets.begin(), targets.end(), [](std::int32_t t) { return t >= 0; });
     const float mean = counted_ > 0 ? 1.0F / static_cast<float>(counted_) : 0.0F;
-    return kernels::cross_entropy(logits_.data(), targets, vocabulary, mean, pool_).loss;
+    if (!probabilities) {
+        const Span span = pipeline_.span(Part::host, "loss");
+        return kernels::cross_entropy(logits_.data(), targets, vocabulary, mean, pool_).loss;
+    }
+    if (pipeline_.extra_costs()[Extra::softmax].host_runs < compared_sequences) {
+        compared_ = logits_;  // probabilities pass for logits: the work is the same
+    }
+    compare(Extra::softmax, compared_sequences,
+            [&] { kernels::cross_entropy(compared_.data(), targets, vocabulary, mean, pool_); });
+    const Span span = pipeline_.span(Part::host, "loss");
+    constexpr float half_of_the_smallest = 0x1p-25F;  // what fp16 rounds to 0 is below it
+    return kernels::cross_entropy_of_probabilities(logits_.data(), targets, vocabulary, mean,
+                                                   half_of_the_smallest, pool_)
+        .loss;
+}
+
+void LanguageModel::normalize_backward(std::size_t at, const std::string& norm,
+                                       const ParameterSet& weights, ParameterSet& gradients) {
+    const std::int64_t width = architecture_.config.width;
+    const float *x = streams_[at].data(), *root = roots_[at].data(), *dy = dy_.data();
+    const float* gain = weights.values(norm).data();
+    {
+        const Span span = pipeline_.span(Part::host, norm_title(at) + " backward, gain");
+        kernels::rmsnorm_gain_gradient(width, sequence_, x, root, dy, gradients.values(norm).data(),
+                                       pool_);
+    }
+    if (!pipeline_.offload().norm_backward) {
+        const Span span = pipeline_.span(Part::host, norm_title(at) + " backward");
+        kernels::rmsnorm_input_gradient(width, sequence_, x, gain, root, dy, dx_.data(), pool_);
+        return;
+    }
+    pipeline_.offload().norm_backward(at, x, dy, dx_.data());
+    compare(Extra::norm_backward, compared_sequences * static_cast<std::int64_t>(streams_.size()),
+            [&] {
+                compared_.resize(dx_.size());
+                kernels::rmsnorm_input_gradient(width, sequence_, x, gain, root, dy,
+                                                compared_.data(), pool_);
+            });
 }
 
 void LanguageModel::backward(double scale, const ParameterSet& weights, ParameterSet& gradients) {
     const std::int64_t width = architecture_.config.width,
                        vocabulary = architecture_.config.vocabulary;
-    auto& dx = dx_;
-    auto& dy = dy_;
-    dx.resize(branch_.size());
-    dy.resize(branch_.size());
+    dx_.resize(branch_.size());
+    dy_.resize(branch_.size());
+    struct Drain {
+        Pipeline& pipeline;
+        ~Drain() { pipeline.drain_weight_gradients(); }
+    } const drain{pipeline_};  // the work reads logits_, whatever happens
+    const auto factor = static_cast<float>(scale);
     {
-        const Stopwatch watch(pipeline_.times().host);
-        const auto factor = static_cast<float>(scale);
+        const Span span = pipeline_.span(Part::host, "classifier backward");
         kernels::gemm(true, true, width, sequence_, vocabulary, factor,
                       weights.values(architecture_.head).data(), width, logits_.data(), vocabulary,
-                      0.0F, dy.data(), sequence_, pool_);
-        kernels::gemm(true, true, vocabulary, width, sequence_, factor, logits_.data(), vocabulary,
-                      normalized_.data(), sequence_, 1.0F,
-                      gradients.values(architecture_.head).data(), width, pool_);
-        std::fill(dx.begin(), dx.end(), 0.0F);
-        kernels::rmsnorm_backward(width, sequence_, streams_.back().data(),
-                                  weights.values(architecture_.final_norm).data(),
-                                  roots_.back().data(), dy.data(), dx.data(),
-                                  gradients.values(architecture_.final_norm).data(), pool_);
+                      0.0F, dy_.data(), sequence_, pool_);
     }
+    float* head = gradients.values(architecture_.head).data();
+    pipeline_.add_weight_gradient(
+        "classifier weight gradient", pool_,
+        [this, head, factor, width, vocabulary](ThreadPool& pool) {
+            kernels::gemm(true, true, vocabulary, width, sequence_, factor, logits_.data(),
+                          vocabulary, normalized_.data(), sequence_, 1.0F, head, width, pool);
+        });
+    std::fill(dx_.begin(), dx_.end(), 0.0F);
+    normalize_backward(architecture_.blocks.size(), architecture_.final_norm, weights, gradients);
     for (std::size_t block = architecture_.blocks.size(); block-- > 0;) {
-        // dx is the gradient of the stream after the block: the branch gets it whole, the skip
+        // dx_ is the gradient of the stream after the block: the branch gets it whole, the skip
         // keeps it.
-        pipeline_.backward(block, dx.data(), dy.data(), gradients);
-        const Stopwatch watch(pipeline_.times().host);
-        const auto& norm = architecture_.blocks[block].norm;
-        kernels::rmsnorm_backward(width, sequence_, streams_[block].data(),
-                                  weights.values(norm).data(), roots_[block].data(), dy.data(),
-                                  dx.data(), gradients.values(norm).data(), pool_);
+        pipeline_.backward(block, dx_.data(), dy_.data(), gradients);
+        normalize_backward(block, architecture_.blocks[block].norm, weights, gradients);
     }
-    const Stopwatch watch(pipeline_.times().host);
-    kernels::embedding_scatter(dx.data(), width, tokens_,
+    pipeline_.wait_for_weight_gradients();  // a tied head's gradient is the embedding's
+    const Span span = pipeline_.span(Part::host, "embedding gradient");
+    kernels::embedding_scatter(dx_.data(), width, tokens_,
                                gradients.values(architecture_.embedding).data(), pool_);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -34,6 +35,19 @@ class LanguageModel {
     /// Embedding and all blocks; leaves the residual stream after the last in streams_.back().
     void run_blocks(std::span<const std::int32_t> tokens, const ParameterSet& weights);
     void normalize(std::size_t at, std::span<const float> gain, float* y);
+    void normalize_last(const ParameterSet& weights);
+    /// logits_ of normalized_: logits, or probabilities where the engine computes them. Returns
+    /// which.
+    bool classify(const ParameterSet& weights);
+    void host_classifier(const ParameterSet& weights, float* logits);
+    /// dx_ += the gradient through norm `at` of dy_, and the gradient of its gain.
+    void normalize_backward(std::size_t at, const std::string& norm, const ParameterSet& weights,
+                            ParameterSet& gradients);
+    /// Runs what the host would compute in an extra's place, for its time, until that is known.
+    template <typename Work>
+    void compare(Extra extra, std::int64_t enough, Work work);
+    /// The norm before block `at`, or the final one.
+    std::string norm_title(std::size_t at) const;
 
     const model::Architecture& architecture_;
     Pipeline& pipeline_;
@@ -46,6 +60,7 @@ class LanguageModel {
     std::vector<float> branch_;              // [C][S]
     std::vector<float> dx_, dy_;             // [C][S], of backward()
     std::vector<float> logits_;              // [S][V]; after forward() their gradient, unscaled
+    std::vector<float> compared_;            // what compare() computes into
     std::vector<std::int32_t> tokens_;
     std::int64_t counted_ = 0;
 };

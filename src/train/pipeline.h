@@ -1,11 +1,16 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "device/device.h"
+#include "train/host_work.h"
+#include "train/offload.h"
 #include "train/parameters.h"
+#include "train/timeline.h"
 
 namespace pome::train {
 
@@ -17,22 +22,8 @@ struct Times {
     double wait = 0.0;    ///< for programs that are still being compiled
 };
 
-/// Adds the time from its construction to its destruction.
-class Stopwatch {
-  public:
-    explicit Stopwatch(double& milliseconds) : milliseconds_(milliseconds) {}
-    ~Stopwatch() {
-        const std::chrono::duration<double, std::milli> passed =
-            std::chrono::steady_clock::now() - start_;
-        milliseconds_ += passed.count();
-    }
-    Stopwatch(const Stopwatch&) = delete;
-    Stopwatch& operator=(const Stopwatch&) = delete;
-
-  private:
-    double& milliseconds_;
-    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
+/// A part of a step's time.
+enum class Part : std::uint8_t { device, io, host, wait };
 
 /// How a model's blocks reach the engine. The trainer does not know which pipeline it uses.
 /// Activations on the host are channel-first fp32: element (c, s) of [C][S] at c * S + s.
@@ -67,10 +58,33 @@ class Pipeline {
     /// Throws Error{checkpoint_mismatch} when the number of products differs.
     virtual void restore_product_exponents(const std::vector<int>& exponents);
 
+    /// What this pipeline computes of the host's half.
+    virtual const Offload& offload() const;
+
     Times& times() { return times_; }
+    ExtraCosts& extra_costs() { return extra_costs_; }
+    Timeline& timeline() { return timeline_; }
+    /// Times what the caller does until the span ends.
+    Span span(Part part, std::string what, std::int64_t block = -1);
+
+    /// Weight gradients are computed beside the device's evaluations by `threads` more threads: as
+    /// many as the caller's pool has, for the same bits.
+    void overlap_weight_gradients(int threads);
+    /// Runs `work` beside the caller until wait_for_weight_gradients(), or with `pool` at once.
+    /// Returns the number that wait_for_weight_gradients() takes.
+    std::int64_t add_weight_gradient(std::string name, ThreadPool& pool,
+                                     std::function<void(ThreadPool&)> work);
+    void wait_for_weight_gradients();
+    void wait_for_weight_gradients(std::int64_t number);
+    /// The same when an error is on its way: what is thrown meanwhile is dropped.
+    void drain_weight_gradients() noexcept;
+    bool overlaps() const { return host_work_ != nullptr; }
 
   private:
     Times times_;
+    ExtraCosts extra_costs_;
+    Timeline timeline_;
+    std::unique_ptr<HostWork> host_work_;
 };
 
 }  // namespace pome::train

@@ -66,8 +66,8 @@ std::string probe_runtime_weights(device::Device& device) {
 
 Choice choose_pipeline(const std::string& wanted, device::Device& device) {
     const bool allowed = device.profile().capabilities.runtime_weights;
-    if (wanted == "static") {
-        return {"static", "engine.pipeline asks for it"};
+    if (wanted == "static" || wanted == "static-extras") {
+        return {wanted, "engine.pipeline asks for it"};
     }
     if (wanted == "dynamic") {
         if (!allowed) {
@@ -90,11 +90,50 @@ Choice choose_pipeline(const std::string& wanted, device::Device& device) {
     return {"dynamic", "a probe of weights as inputs gave the right result"};
 }
 
+namespace {
+
+/// Extras by default, or a check of those that were asked for.
+void resolve_extras(Config& config, const device::Profile& profile, Choice& choice) {
+    auto& extras = config.engine.extras;
+    const std::int64_t limit = channel_limit(profile);
+    const bool softmax_fits = limit == 0 || config.model.vocabulary <= limit;
+    if (extras) {
+        if (!extras->empty() && choice.pipeline == "dynamic") {
+            fail(Code::unsupported, here,
+                 "engine.extras need programs with compiled weights; this run uses the '{}' "
+                 "pipeline ({}); use engine.pipeline = \"static-extras\", or leave engine.extras "
+                 "out",
+                 choice.pipeline, choice.reason);
+        }
+        return;
+    }
+    extras.emplace();
+    if (choice.pipeline != "static-extras") {
+        return;
+    }
+    for (const Extra extra : all_extras()) {
+        if (extra != Extra::softmax || softmax_fits) {
+            extras->emplace_back(extra_name(extra));
+        }
+    }
+    if (!softmax_fits) {
+        choice.reason +=
+            fmt::format("; softmax over {} tokens stays on the host: {} takes {} channels",
+                        config.model.vocabulary, profile.name, limit);
+    }
+}
+
+}  // namespace
+
 Choice resolve(Config& config, device::Device& device) {
-    const Choice choice = choose_pipeline(config.engine.pipeline, device);
+    Choice choice = choose_pipeline(config.engine.pipeline, device);
     config.engine.pipeline = choice.pipeline;
     if (config.run.batch == 0) {
-        config.run.batch = choice.pipeline == "static" ? static_batch : 1;
+        config.run.batch = choice.pipeline == "dynamic" ? 1 : static_batch;
+    }
+    resolve_extras(config, device.profile(), choice);
+    if (!config.engine.overlap) {
+        config.engine.overlap = !device.uses_host_processors();
     }
     if (config.engine.product_scale && choice.pipeline != "dynamic") {
         fail(
@@ -111,14 +150,24 @@ std::unique_ptr<Pipeline> make_pipeline(const Config& config,
                                         device::Device& device, ThreadPool& pool,
                                         const std::filesystem::path& failed_programs) {
     const model::Form form = stage_form(config.engine, config.run.sequence);
-    if (config.engine.pipeline == "static") {
-        return std::make_unique<StaticPipeline>(
+    std::unique_ptr<Pipeline> pipeline;
+    if (config.engine.pipeline == "dynamic") {
+        pipeline = std::make_unique<DynamicPipeline>(
             architecture, device, pool, form,
-            StaticPipeline::Options{.training = true, .failed_programs = failed_programs});
+            DynamicPipeline::Options{.training = true,
+                                     .scale_products = config.engine.product_scale});
+    } else {
+        StaticPipeline::Options options{
+            .training = true, .failed_programs = failed_programs, .extras = {}};
+        for (const auto& name : config.engine.extras.value_or(std::vector<std::string>{})) {
+            options.extras.insert(extra_from(name));
+        }
+        pipeline = std::make_unique<StaticPipeline>(architecture, device, pool, form, options);
     }
-    return std::make_unique<DynamicPipeline>(
-        architecture, device, pool, form,
-        DynamicPipeline::Options{.training = true, .scale_products = config.engine.product_scale});
+    if (config.engine.overlap.value_or(false)) {
+        pipeline->overlap_weight_gradients(pool.threads());
+    }
+    return pipeline;
 }
 
 }  // namespace pome::train

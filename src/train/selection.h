@@ -12,7 +12,7 @@ namespace pome::train {
 
 /// A pipeline's name and why it was chosen.
 struct Choice {
-    std::string pipeline;  ///< "dynamic" or "static"
+    std::string pipeline;  ///< "dynamic", "static" or "static-extras"
     std::string reason;    ///< for people
 };
 
@@ -22,8 +22,8 @@ struct Choice {
 /// one that the chip cannot run, naming what to use instead; nothing is compiled then.
 Choice choose_pipeline(const std::string& wanted, device::Device& device);
 
-/// Replaces what a config leaves open ("auto" pipeline, batch 0) by what this device gets. Returns
-/// the choice.
+/// Replaces what a config leaves open ("auto" pipeline, batch 0, extras, overlap) by what this
+/// device gets. Returns the choice. Throws Error{unsupported} for extras that cannot be.
 Choice resolve(Config& config, device::Device& device);
 
 /// The pipeline that a resolved config names, for training. Programs that do not compile are kept

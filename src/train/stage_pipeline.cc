@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "kernels/gemm.h"
 #include "train/surface_io.h"
@@ -37,7 +36,9 @@ StagePipeline::StagePipeline(const model::Architecture& architecture, ThreadPool
     }
 }
 
-StagePipeline::~StagePipeline() = default;
+StagePipeline::~StagePipeline() {
+    drain_weight_gradients();  // it reads the operands
+}
 
 const StagePipeline::Kind& StagePipeline::kind(model::StageKind which) {
     auto& slot = kinds_[which];
@@ -98,26 +99,28 @@ void StagePipeline::bind_backward(Layer& layer) {
 
 void StagePipeline::forward(std::size_t block, const float* x, float* y) {
     Layer& layer = *layers_[block];
+    const auto at = static_cast<std::int64_t>(block);
     {
-        const Stopwatch watch(times().io);
+        const Span span = this->span(Part::io, "store x", at);
         auto& owner = training_ ? layer.values : shared_;
         store(x, owner.find("x")->second, pool_);
     }
     evaluate(block, Direction::forward);
-    const Stopwatch watch(times().io);
+    const Span span = this->span(Part::io, "load y", at);
     load(*layer.forward.outputs.find("y")->second, y, pool_);
 }
 
 void StagePipeline::backward(std::size_t block, const float* dy, float* dx,
                              ParameterSet& gradients) {
     Layer& layer = *layers_[block];
+    const auto at = static_cast<std::int64_t>(block);
     {
-        const Stopwatch watch(times().io);
+        const Span span = this->span(Part::io, "store d_y", at);
         store(dy, shared_.find("d_y")->second, pool_);
     }
     evaluate(block, Direction::backward);
     {
-        const Stopwatch watch(times().io);
+        const Span span = this->span(Part::io, "load d_x", at);
         const Surface& surface = *layer.backward.outputs.find("d_x")->second;
         load(surface, dx, pool_);
         overflow_ = overflow_ || has_infinity(dx, surface.elements());
@@ -125,42 +128,66 @@ void StagePipeline::backward(std::size_t block, const float* dy, float* dx,
     add_weight_gradients(block, gradients);
 }
 
-void StagePipeline::add_weight_gradients(std::size_t block, ParameterSet& gradients) {
+const float* StagePipeline::operand(std::size_t block, const std::string& name,
+                                    Operands& operands) {
     Layer& layer = *layers_[block];
-    const Kind& used = *layer.kind;
-    std::set<std::string, std::less<>> loaded;
-    const auto operand = [&](const std::string& name) -> const float* {
-        // Memory is kept from layer to layer: fresh pages cost more than the conversion.
-        std::vector<float>& values = operands_[fmt::format("{}.{}", used.stage.name, name)];
-        if (loaded.insert(name).second) {
-            const Stopwatch watch(times().io);
-            const Surface* surface = nullptr;
-            if (const auto out = layer.backward.outputs.find(name);
-                out != layer.backward.outputs.end()) {
-                surface = out->second;
-            } else if (const auto value = layer.values.find(name); value != layer.values.end()) {
-                surface = &value->second;
-            } else {
-                surface = &shared_.find(name)->second;
-            }
-            values.resize(static_cast<std::size_t>(surface->elements()));
-            load(*surface, values.data(), pool_);
-            overflow_ = overflow_ || has_infinity(values.data(), surface->elements());
-        }
-        return values.data();
-    };
-    for (const auto& product : used.parts.host_gradients) {
-        const auto& names = used.stage.weights;
-        const auto at = static_cast<std::size_t>(
-            std::find(names.begin(), names.end(), product.parameter) - names.begin());
-        const float* left = operand(product.transposed ? product.right : product.left);
-        const float* right = operand(product.transposed ? product.left : product.right);
-        const std::size_t index = gradients.index(parameter(block, at));
-        const Shape& shape = gradients.parameter(index).shape;
-        const Stopwatch watch(times().host);
-        kernels::gemm(false, true, shape[0], shape[1], form_.sequence, 1.0F, left, form_.sequence,
-                      right, form_.sequence, 1.0F, gradients.values(index).data(), shape[1], pool_);
+    std::vector<float>& values =
+        operands.values[fmt::format("{}.{}", layer.kind->stage.name, name)];
+    const Surface* surface = nullptr;
+    if (const auto out = layer.backward.outputs.find(name); out != layer.backward.outputs.end()) {
+        surface = out->second;
+    } else if (const auto value = layer.values.find(name); value != layer.values.end()) {
+        surface = &value->second;
+    } else {
+        surface = &shared_.find(name)->second;
     }
+    values.resize(static_cast<std::size_t>(surface->elements()));
+    load(*surface, values.data(), pool_);
+    overflow_ = overflow_ || has_infinity(values.data(), surface->elements());
+    return values.data();
+}
+
+void StagePipeline::add_weight_gradients(std::size_t block, ParameterSet& gradients) {
+    const Kind& used = *layers_[block]->kind;
+    Operands& operands = operands_[turn_];
+    turn_ = overlaps() ? 1 - turn_ : 0;
+    wait_for_weight_gradients(operands.used_by);
+    struct Product {
+        const float *left, *right;
+        float* sum;
+        std::int64_t rows, columns;
+    };
+    std::vector<Product> products;
+    {
+        const Span span = this->span(Part::io, "load operands of weight gradients",
+                                     static_cast<std::int64_t>(block));
+        std::map<std::string, const float*, std::less<>> loaded;
+        const auto find = [&](const std::string& name) {
+            const auto [entry, first] = loaded.try_emplace(name, nullptr);
+            if (first) {
+                entry->second = operand(block, name, operands);
+            }
+            return entry->second;
+        };
+        for (const auto& product : used.parts.host_gradients) {
+            const auto& names = used.stage.weights;
+            const auto at = static_cast<std::size_t>(
+                std::find(names.begin(), names.end(), product.parameter) - names.begin());
+            const std::size_t index = gradients.index(parameter(block, at));
+            const Shape& shape = gradients.parameter(index).shape;
+            products.push_back({find(product.transposed ? product.right : product.left),
+                                find(product.transposed ? product.left : product.right),
+                                gradients.values(index).data(), shape[0], shape[1]});
+        }
+    }
+    operands.used_by = add_weight_gradient(
+        fmt::format("{} weight gradients, block {}", used.stage.name, block), pool_,
+        [products = std::move(products), sequence = form_.sequence](ThreadPool& pool) {
+            for (const Product& p : products) {
+                kernels::gemm(false, true, p.rows, p.columns, sequence, 1.0F, p.left, sequence,
+                              p.right, sequence, 1.0F, p.sum, p.columns, pool);
+            }
+        });
 }
 
 bool StagePipeline::take_overflow() {

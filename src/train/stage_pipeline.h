@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -71,11 +72,23 @@ class StagePipeline : public Pipeline {
     const std::string& parameter(std::size_t block, std::size_t index) const {
         return architecture_.blocks[block].weights[index];
     }
+    /// "attention forward"
+    std::string title(std::size_t block, Direction direction) const {
+        return layers_[block]->kind->stage.name +
+               (direction == Direction::forward ? " forward" : " backward");
+    }
 
   private:
     const Kind& kind(model::StageKind which);
     void bind_forward(Layer& layer);
     void bind_backward(Layer& layer);
+    /// fp32 copies of the operands of a block's weight gradients, by stage and value. Memory is
+    /// kept from block to block: fresh pages cost more than the conversion.
+    struct Operands {
+        std::map<std::string, std::vector<float>, std::less<>> values;
+        std::int64_t used_by = 0;  ///< the newest work that reads them
+    };
+    const float* operand(std::size_t block, const std::string& name, Operands& operands);
     void add_weight_gradients(std::size_t block, ParameterSet& gradients);
 
     const model::Architecture& architecture_;
@@ -86,8 +99,8 @@ class StagePipeline : public Pipeline {
     std::int64_t saturated_seen_ = 0;
     std::map<model::StageKind, std::unique_ptr<Kind>> kinds_;
     std::vector<std::unique_ptr<Layer>> layers_;
-    std::map<std::string, std::vector<float>, std::less<>>
-        operands_;  // of weight gradients, by stage and value
+    std::array<Operands, 2> operands_;  // while one is read, the next block's go into the other
+    std::size_t turn_ = 0;
     // One use at a time: shared by all layers.
     std::map<std::string, device::Surface, std::less<>> shared_;
 };

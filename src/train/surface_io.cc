@@ -55,6 +55,76 @@ void load(const Surface& surface, float* values, ThreadPool& pool) {
     });
 }
 
+namespace {
+
+constexpr std::int64_t tile = 64;  // rows and columns that stay in the cache together
+
+/// Calls body(row, column, count) for runs of `count` columns of a row, tile after tile; a thread
+/// has columns of its own.
+template <typename Body>
+void for_tiles(const Surface& surface, ThreadPool& pool, Body body) {
+    const std::int64_t rows = surface.type().shape[1],
+                       columns = surface.elements() / surface.type().shape[1];
+    pool.for_ranges(columns, tile, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t row0 = 0; row0 < rows; row0 += tile) {
+            for (std::int64_t column0 = begin; column0 < end; column0 += tile) {
+                const std::int64_t count = std::min(tile, end - column0);
+                for (std::int64_t row = row0; row < std::min(rows, row0 + tile); ++row) {
+                    body(row, column0, count, row * columns + column0);
+                }
+            }
+        }
+    });
+}
+
+}  // namespace
+
+void store_transposed(const float* values, std::int64_t stride, Surface& surface,
+                      ThreadPool& pool) {
+    const bool wide = surface.type().dtype == DType::fp32;
+    float* floats = wide ? surface.floats() : nullptr;
+    fp16* halves = wide ? nullptr : surface.halves();
+    for_tiles(surface, pool,
+              [&](std::int64_t row, std::int64_t column, std::int64_t count, std::int64_t at) {
+                  float run[tile];
+                  for (std::int64_t i = 0; i < count; ++i) {
+                      run[i] = values[(column + i) * stride + row];
+                  }
+                  if (wide) {
+                      std::copy(run, run + count, floats + at);
+                  } else {
+                      kernels::to_fp16(run, halves + at, count, Rounding::nearest_even);
+                  }
+              });
+}
+
+void load_transposed(const Surface& surface, float* values, std::int64_t stride, ThreadPool& pool) {
+    const bool wide = surface.type().dtype == DType::fp32;
+    const float* floats = wide ? surface.floats() : nullptr;
+    const fp16* halves = wide ? nullptr : surface.halves();
+    for_tiles(surface, pool,
+              [&](std::int64_t row, std::int64_t column, std::int64_t count, std::int64_t at) {
+                  float run[tile];
+                  if (wide) {
+                      std::copy(floats + at, floats + at + count, run);
+                  } else {
+                      kernels::to_float(halves + at, run, count);
+                  }
+                  for (std::int64_t i = 0; i < count; ++i) {
+                      values[(column + i) * stride + row] = run[i];
+                  }
+              });
+}
+
+bool leaves_fp16(const float* values, std::int64_t count) {
+    constexpr float limit = 65520.0F;  // from here on nearest even gives infinity
+    int outside = 0;                   // no early end: the compiler can run this as vectors
+    for (std::int64_t i = 0; i < count; ++i) {
+        outside |= std::fabs(values[i]) < limit ? 0 : 1;
+    }
+    return outside != 0;
+}
+
 bool has_infinity(const float* values, std::int64_t count) {
     // A sum of magnitudes is infinite or NaN exactly when one of them is, fp16 values being far
     // from FLT_MAX.

@@ -18,6 +18,17 @@ void store_matrix(const float* values, const Shape& shape, device::Surface& surf
 /// The elements of a surface (fp16 or fp32) in fp32.
 void load(const device::Surface& surface, float* values, ThreadPool& pool);
 
+/// The same for a surface [1, rows, 1, columns] whose host values are its transpose,
+/// [columns][rows]: logits are [V][S] on the engine and [S][V] on the host. Host rows are `stride`
+/// elements apart, so that a surface may hold a part of the vocabulary.
+void store_transposed(const float* values, std::int64_t stride, device::Surface& surface,
+                      ThreadPool& pool);
+void load_transposed(const device::Surface& surface, float* values, std::int64_t stride,
+                     ThreadPool& pool);
+
+/// Whether one of `count` values has no finite fp16.
+bool leaves_fp16(const float* values, std::int64_t count);
+
 /// Whether one of `count` values that came from fp16 is infinite or NaN.
 bool has_infinity(const float* values, std::int64_t count);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -112,11 +113,14 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
         trainer->save_newest();  // before config.toml makes it a run: no resume needs that file
     }
     write_file_atomic(directory / "config.toml", kept.text());
-    const nlohmann::json environment{
-        {"pome", "0.1.0"},
-        {"device", device.name()},
-        {"threads", pool.threads()},
-        {"pipeline", {{"name", trainer->choice_.pipeline}, {"reason", trainer->choice_.reason}}}};
+    const nlohmann::json environment{{"pome", "0.1.0"},
+                                     {"device", device.name()},
+                                     {"threads", pool.threads()},
+                                     {"pipeline",
+                                      {{"name", trainer->choice_.pipeline},
+                                       {"reason", trainer->choice_.reason},
+                                       {"extras", *trainer->config_.engine.extras},
+                                       {"overlap", *trainer->config_.engine.overlap}}}};
     write_file_atomic(directory / "environment.json", environment.dump(1) + "\n");
     trainer->metrics_.emplace(directory / metrics_name);
     return trainer;
@@ -153,6 +157,8 @@ void Trainer::set_first_weights() {
 }
 
 Trainer::Update Trainer::update() {
+    const Span whole(pipeline_->timeline(), Timeline::Track::step, "step",
+                     fmt::format("update {}", step_ + 1));
     std::fill(gradients_.all().begin(), gradients_.all().end(), 0.0F);
     Update result;
     pipeline_->take_overflow();
@@ -167,7 +173,7 @@ Trainer::Update Trainer::update() {
     pipeline_->set_measuring(false);
     result.loss /= static_cast<double>(config_.run.batch);
     const bool overflow = pipeline_->take_overflow();
-    const Stopwatch watch(pipeline_->times().host);
+    const Span span = pipeline_->span(Part::host, "optimizer");
     const double unscale = 1.0 / (loss_scale_.scale() * static_cast<double>(config_.run.batch));
     const double norm = std::sqrt(kernels::sum_of_squares(gradients_.all(), pool_)) * unscale;
     const std::int64_t at = step_++;
@@ -232,6 +238,7 @@ Evaluation Trainer::validate() {
              "the compile budget of {} programs is used up; resume in a new process",
              config_.engine.compile_limit);
     }
+    const Span whole(pipeline_->timeline(), Timeline::Track::step, "step", "validation");
     const Evaluation result =
         evaluate(*language_model_, weights_, validation_, config_.run.validation_windows);
     pipeline_->take_overflow();
@@ -267,6 +274,7 @@ void Trainer::finish_step(const std::function<void(const Report&)>& report) {
         line.host_ms = line.milliseconds - line.device_ms - line.io_ms - line.wait_ms;
         line.tokens_per_second =
             n * static_cast<double>(config_.run.batch * config_.run.sequence) / (busy_ms_ / 1000.0);
+        line.extras = extras();
         log(line);
         report(line);
         pipeline_->times() = {};
@@ -278,6 +286,13 @@ void Trainer::finish_step(const std::function<void(const Report&)>& report) {
 
 Outcome Trainer::run(const std::function<void(const Report&)>& report,
                      const std::atomic<bool>& stop) {
+    const Outcome outcome = run_updates(report, stop);
+    finish_trace(/*ended=*/true);
+    return outcome;
+}
+
+Outcome Trainer::run_updates(const std::function<void(const Report&)>& report,
+                             const std::atomic<bool>& stop) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     if (step_ == 0 && !step_open_) {
@@ -317,8 +332,12 @@ Outcome Trainer::run(const std::function<void(const Report&)>& report,
         if (step_ >= config_.run.steps) {
             return Outcome::finished;
         }
+        if (!trace_file_.empty()) {
+            pipeline_->timeline().switch_on();
+        }
         const auto before = Clock::now();
         const Update made = update();
+        finish_trace(/*ended=*/false);
         busy_ms_ += std::chrono::duration<double, std::milli>(Clock::now() - before).count();
         loss_sum_ += made.loss;
         ++counted_;
@@ -329,20 +348,60 @@ Outcome Trainer::run(const std::function<void(const Report&)>& report,
 }
 
 void Trainer::log(const Report& line) {
-    const nlohmann::json record{{"step", line.step},
-                                {"train_loss", number(line.train_loss)},
-                                {"validation_loss", number(line.validation_loss)},
-                                {"learning_rate", line.learning_rate},
-                                {"grad_norm", number(line.gradient_norm)},
-                                {"loss_scale", line.loss_scale},
-                                {"skipped", line.skipped},
-                                {"ms_per_step", line.milliseconds},
-                                {"device_ms", line.device_ms},
-                                {"host_ms", line.host_ms},
-                                {"io_ms", line.io_ms},
-                                {"wait_ms", line.wait_ms},
-                                {"tokens_per_second", line.tokens_per_second}};
+    nlohmann::json record{{"step", line.step},
+                          {"train_loss", number(line.train_loss)},
+                          {"validation_loss", number(line.validation_loss)},
+                          {"learning_rate", line.learning_rate},
+                          {"grad_norm", number(line.gradient_norm)},
+                          {"loss_scale", line.loss_scale},
+                          {"skipped", line.skipped},
+                          {"ms_per_step", line.milliseconds},
+                          {"device_ms", line.device_ms},
+                          {"host_ms", line.host_ms},
+                          {"io_ms", line.io_ms},
+                          {"wait_ms", line.wait_ms},
+                          {"tokens_per_second", line.tokens_per_second}};
+    for (const ExtraReport& extra : line.extras) {
+        record["extras"][extra.name] = {{"runs", extra.runs},
+                                        {"host_ms", extra.host_ms},
+                                        {"device_ms", extra.device_ms},
+                                        {"io_ms", extra.io_ms}};
+    }
     metrics_->append(record);
+}
+
+std::vector<ExtraReport> Trainer::extras() const {
+    std::vector<ExtraReport> reports;
+    for (const auto& [extra, cost] : pipeline_->extra_costs()) {
+        if (cost.runs == 0 || cost.host_runs == 0) {
+            continue;
+        }
+        ExtraReport report;
+        report.name = extra_name(extra);
+        report.runs = extra == Extra::norm_backward
+                          ? static_cast<std::int64_t>(architecture_.blocks.size()) + 1
+                          : 1;
+        const auto runs = static_cast<double>(report.runs);
+        report.host_ms = runs * cost.host_ms / static_cast<double>(cost.host_runs);
+        report.device_ms = runs * cost.device_ms / static_cast<double>(cost.runs);
+        report.io_ms = runs * cost.io_ms / static_cast<double>(cost.runs);
+        reports.push_back(report);
+    }
+    return reports;
+}
+
+void Trainer::trace(std::filesystem::path file, std::int64_t updates) {
+    trace_file_ = std::move(file);
+    trace_updates_ = updates;
+}
+
+/// Called after each update and at the end of run().
+void Trainer::finish_trace(bool ended) {
+    if (trace_file_.empty() || (!ended && --trace_updates_ > 0)) {
+        return;
+    }
+    pipeline_->timeline().switch_off();
+    write_file_atomic(std::exchange(trace_file_, {}), pipeline_->timeline().json());
 }
 
 void Trainer::save_newest() {

@@ -33,6 +33,7 @@ struct Report {
     double milliseconds = 0.0;  ///< mean per update, and its parts
     double device_ms = 0.0, host_ms = 0.0, io_ms = 0.0, wait_ms = 0.0;
     double tokens_per_second = 0.0;
+    std::vector<ExtraReport> extras;  ///< of the process so far
 };
 
 /// How a run ended.
@@ -74,6 +75,12 @@ class Trainer {
     const std::vector<std::string>& weights_notes() const { return weights_notes_; }
     Evaluation validate();
 
+    /// Writes a Chrome trace of the next `updates` updates of run() to `file`, or of as many as it
+    /// makes.
+    void trace(std::filesystem::path file, std::int64_t updates);
+    /// What the extras spare and cost in this process; empty without extras.
+    std::vector<ExtraReport> extras() const;
+
   private:
     Trainer(const Config& config, std::filesystem::path directory, device::Device& device,
             ThreadPool& pool);
@@ -90,6 +97,9 @@ class Trainer {
     void save_newest();
     void load(const std::filesystem::path& checkpoint);
     void log(const Report& report);
+    Outcome run_updates(const std::function<void(const Report&)>& report,
+                        const std::atomic<bool>& stop);
+    void finish_trace(bool ended);
 
     Config config_;
     std::filesystem::path directory_;
@@ -118,6 +128,8 @@ class Trainer {
     double gradient_norm_;    ///< of the newest update
     bool staged_ = false;     ///< the pipeline has the current weights
     bool step_open_ = false;  ///< an update was made that has not been validated and reported yet
+    std::filesystem::path trace_file_;  ///< empty: no trace, or it is written
+    std::int64_t trace_updates_ = 0;    ///< still to be recorded
 };
 
 /// The config that a run directory keeps.
