@@ -59,19 +59,14 @@ namespace {
 
 constexpr std::int64_t tile = 64;  // rows and columns that stay in the cache together
 
-/// Calls body(row, column, count) for runs of `count` columns of a row, tile after tile; a thread
-/// has columns of its own.
+/// Calls body(row, rows, column, columns) for tiles of a surface [1, R, 1, C]; a thread has columns
+/// of its own.
 template <typename Body>
-void for_tiles(const Surface& surface, ThreadPool& pool, Body body) {
-    const std::int64_t rows = surface.type().shape[1],
-                       columns = surface.elements() / surface.type().shape[1];
-    pool.for_ranges(columns, tile, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t row0 = 0; row0 < rows; row0 += tile) {
-            for (std::int64_t column0 = begin; column0 < end; column0 += tile) {
-                const std::int64_t count = std::min(tile, end - column0);
-                for (std::int64_t row = row0; row < std::min(rows, row0 + tile); ++row) {
-                    body(row, column0, count, row * columns + column0);
-                }
+void for_tiles(std::int64_t all_rows, std::int64_t all_columns, ThreadPool& pool, Body body) {
+    pool.for_ranges(all_columns, tile, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t row = 0; row < all_rows; row += tile) {
+            for (std::int64_t column = begin; column < end; column += tile) {
+                body(row, std::min(tile, all_rows - row), column, std::min(tile, end - column));
             }
         }
     });
@@ -81,37 +76,56 @@ void for_tiles(const Surface& surface, ThreadPool& pool, Body body) {
 
 void store_transposed(const float* values, std::int64_t stride, Surface& surface,
                       ThreadPool& pool) {
+    const std::int64_t all_rows = surface.type().shape[1],
+                       all_columns = surface.elements() / all_rows;
     const bool wide = surface.type().dtype == DType::fp32;
     float* floats = wide ? surface.floats() : nullptr;
     fp16* halves = wide ? nullptr : surface.halves();
-    for_tiles(surface, pool,
-              [&](std::int64_t row, std::int64_t column, std::int64_t count, std::int64_t at) {
-                  float run[tile];
-                  for (std::int64_t i = 0; i < count; ++i) {
-                      run[i] = values[(column + i) * stride + row];
+    for_tiles(all_rows, all_columns, pool,
+              [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
+                  // By way of memory of its own: rows and columns of the arrays share cache sets.
+                  float turned[tile * tile];
+                  for (std::int64_t c = 0; c < columns; ++c) {
+                      const float* from = values + (column + c) * stride + row;
+                      for (std::int64_t r = 0; r < rows; ++r) {
+                          turned[r * tile + c] = from[r];
+                      }
                   }
-                  if (wide) {
-                      std::copy(run, run + count, floats + at);
-                  } else {
-                      kernels::to_fp16(run, halves + at, count, Rounding::nearest_even);
+                  for (std::int64_t r = 0; r < rows; ++r) {
+                      const float* run = turned + r * tile;
+                      const std::int64_t at = (row + r) * all_columns + column;
+                      if (wide) {
+                          std::copy(run, run + columns, floats + at);
+                      } else {
+                          kernels::to_fp16(run, halves + at, columns, Rounding::nearest_even);
+                      }
                   }
               });
 }
 
 void load_transposed(const Surface& surface, float* values, std::int64_t stride, ThreadPool& pool) {
+    const std::int64_t all_rows = surface.type().shape[1],
+                       all_columns = surface.elements() / all_rows;
     const bool wide = surface.type().dtype == DType::fp32;
     const float* floats = wide ? surface.floats() : nullptr;
     const fp16* halves = wide ? nullptr : surface.halves();
-    for_tiles(surface, pool,
-              [&](std::int64_t row, std::int64_t column, std::int64_t count, std::int64_t at) {
-                  float run[tile];
-                  if (wide) {
-                      std::copy(floats + at, floats + at + count, run);
-                  } else {
-                      kernels::to_float(halves + at, run, count);
+    for_tiles(all_rows, all_columns, pool,
+              [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
+                  float read[tile * tile];
+                  for (std::int64_t r = 0; r < rows; ++r) {
+                      float* run = read + r * tile;
+                      const std::int64_t at = (row + r) * all_columns + column;
+                      if (wide) {
+                          std::copy(floats + at, floats + at + columns, run);
+                      } else {
+                          kernels::to_float(halves + at, run, columns);
+                      }
                   }
-                  for (std::int64_t i = 0; i < count; ++i) {
-                      values[(column + i) * stride + row] = run[i];
+                  for (std::int64_t c = 0; c < columns; ++c) {
+                      float* to = values + (column + c) * stride + row;
+                      for (std::int64_t r = 0; r < rows; ++r) {
+                          to[r] = read[r * tile + c];
+                      }
                   }
               });
 }

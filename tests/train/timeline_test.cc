@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+#include <future>
 #include <map>
-#include <set>
 
 #include "support/test_data.h"
+#include "train/dynamic_pipeline.h"
 #include "train/small_run.h"
 
 namespace pome::train {
@@ -139,6 +142,27 @@ TEST(Overlap, ChangesNoLoss) {
         ASSERT_EQ(found[0].size(), 12U);
         EXPECT_EQ(found[0], found[1]) << pipeline;
     }
+}
+
+/// Work that the caller's next action lets go on: run by the caller it would wait for ever.
+TEST(Overlap, TheCallerGoesOnMeanwhile) {
+    ThreadPool pool(1);
+    const auto device = device::emulator::make_emulator("m4", {}, pool);
+    const auto architecture = model::architecture(small_config("/").model);
+    model::Form form;
+    form.sequence = 32;
+    DynamicPipeline pipeline(architecture, *device, pool, form, {});
+    pipeline.overlap_weight_gradients(pool.threads());
+    std::promise<void> next;
+    bool went_on = false;
+    const auto number = pipeline.add_weight_gradient("products", pool, [&](ThreadPool& own) {
+        EXPECT_NE(&own, &pool);
+        EXPECT_EQ(own.threads(), pool.threads());
+        went_on = next.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready;
+    });
+    next.set_value();
+    pipeline.wait_for_weight_gradients(number);
+    EXPECT_TRUE(went_on);
 }
 
 TEST(Overlap, AnErrorOfTheWorkReachesTheCaller) {
