@@ -41,6 +41,12 @@ grep -q "^step      8  train " out || fail "no report line after restarts"
 "$pome" train c.toml --run unlimited --set engine.pipeline=static --set engine.compile_limit=0 --set engine.device=emulator:m4/client --set train.sample_tokens=0 >/dev/null || fail "train without limit"
 for run in static unlimited; do sed 's/,"[a-z_]*ms[a-z_]*":[^,}]*//g; s/"tokens_per_second":[^,}]*//' $run/metrics.jsonl | grep -o '"train_loss":[^,}]*' >$run.losses; done
 cmp static.losses unlimited.losses || fail "restarts change the losses"
+"$pome" train c.toml --run extras --set engine.pipeline=static-extras --set engine.extras='["classifier", "softmax"]' --set engine.overlap=true \
+    --set engine.compile_limit=0 --set train.sample_tokens=0 --trace trace.json --trace-updates 2 >out 2>table || fail "train static-extras"
+grep -q "on the engine too: classifier, softmax; weight gradients beside the engine" out || fail "what the engine computes too"
+grep -q "^extra  *runs  *host  *device  *io  *gain" table && grep -q "^classifier  *1 " table && grep -q "^softmax  *1 " table || fail "table of extras"
+grep -q '^{"displayTimeUnit":"ms","traceEvents":\[' trace.json && grep -q '"name":"update 2"' trace.json || fail "trace"
+grep -q '"name":"update 3"' trace.json && fail "a trace of more updates than asked for"
 "$pome" train --resume run >/dev/null || fail "resume of a finished run"
 status=0
 "$pome" train c.toml --run run 2>error || status=$?
