@@ -59,10 +59,10 @@ class Baker {
                 }
             } else {
                 constants_[operation.results.front().name] = &operation;
-                b_.copy(operation, names_);
             }
         }
         for (const std::string& output : function_.outputs) {
+            make(output);
             b_.output(names_.at(output));
         }
         result_.function = b_.take();
@@ -80,6 +80,10 @@ class Baker {
         }
         if (weight != matrix_.end() && operation.op == "matmul") {
             multiply(operation, weight->second);
+            return;
+        }
+        if (operation.op == "reshape") {
+            reshape(operation, x);
             return;
         }
         if (operation.op == "mul") {
@@ -100,9 +104,50 @@ class Baker {
                          "weights as inputs",
                          matrix_.at(*name), argument.name, operation.op, where(operation));
                 }
+                if (name != nullptr) {
+                    make(*name);
+                }
             }
         }
         b_.copy(operation, names_);
+    }
+
+    // A product's operands and result are matrices [1, 1, C, S], a convolution's activations
+    // [1, C, 1, S], as the stage's own values are: reshapes wait until something needs them, and
+    // the way there and back becomes nothing.
+    void reshape(const Operation& operation, const std::string& x) {
+        const NamedType& result = operation.results.front();
+        make_constant(x);
+        const auto view = views_.find(x);
+        const Value source = view == views_.end() ? names_.at(x) : view->second.source;
+        if (source.shape() == result.type.shape && unnamed_.erase(source.name) > 0) {
+            const Value named = b_.rename(source, result.name);
+            names_[result.name] = named;
+            for (auto& [name, other] : views_) {
+                if (other.source.name == source.name) {
+                    other.source = named;
+                }
+            }
+            return;
+        }
+        views_[result.name] = {source, result.type.shape};
+    }
+
+    void make_constant(const std::string& name) {
+        const auto constant = constants_.find(name);
+        if (constant != constants_.end() && !names_.contains(name)) {
+            b_.copy(*constant->second, names_);
+        }
+    }
+
+    /// Writes a constant or a reshape that has waited for its first use.
+    void make(const std::string& name) {
+        make_constant(name);
+        const auto view = views_.find(name);
+        if (view != views_.end()) {
+            names_[name] = b_.rename(b_.reshape(view->second.source, view->second.shape), name);
+            views_.erase(view);
+        }
     }
 
     bool is_vector(const std::string& weight) const {
@@ -159,17 +204,22 @@ class Baker {
         }
         const bool transposed = flag(operation, "transpose_x");
         const NamedType& product = operation.results.front();
-        const Value right = names_.at(y);
-        if (right.shape().elements() != right.shape()[-1] * right.shape()[-2]) {
+        make_constant(y);
+        const auto view = views_.find(y);
+        const Value right = view == views_.end() ? names_.at(y) : view->second.source;
+        const Shape matrix = view == views_.end() ? right.shape() : view->second.shape;
+        if (matrix.elements() != matrix[-1] * matrix[-2]) {
             fail(Code::unsupported, here, "batched product with weight '{}' {}", weight,
                  where(operation));
         }
-        const std::int64_t inner = right.shape()[-2], positions = right.shape()[-1],
-                           out = product.type.shape[-2];
+        const std::int64_t inner = matrix[-2], positions = matrix[-1], out = product.type.shape[-2];
         const Value filter =
             constant(weight, transposed, transposed ? inner : out, transposed ? out : inner);
-        const Value columns = b_.reshape(right, {1, inner, 1, positions});
-        names_[product.name] = b_.reshape(b_.conv(columns, filter, {}), product.type.shape);
+        const Shape activations{1, inner, 1, positions};
+        const Value columns = right.shape() == activations ? right : b_.reshape(right, activations);
+        const Value sums = b_.conv(columns, filter, {});
+        unnamed_.insert(sums.name);
+        views_[product.name] = {sums, product.type.shape};
     }
 
     Value constant(const std::string& weight, bool transposed, std::int64_t rows,
@@ -200,6 +250,12 @@ class Baker {
     std::map<std::string, const Operation*> constants_;
     std::map<std::string, Value, std::less<>> names_;
     std::map<std::string, Value> filters_;
+    struct View {
+        Value source;
+        Shape shape;
+    };
+    std::map<std::string, View> views_;  // reshapes that are not written yet, by their result
+    std::set<std::string> unnamed_;      // convolutions whose result has no name of the function's
     Baked result_;
 };
 

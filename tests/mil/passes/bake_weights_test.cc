@@ -64,6 +64,30 @@ TEST(BakeWeights, GivesTheSameValues) {
     }
 }
 
+/// The way to a product's matrices and back is no reshape when the product is a convolution, and
+/// the constants of what is gone are gone too: 32,000 rows fit as channels where they do not fit as
+/// the rows of a matrix.
+TEST(BakeWeights, LeavesNoReshapesAroundAConvolution) {
+    Builder b;
+    const auto x = b.input("x", Type::tensor(DType::fp16, {1, 4, 1, 8}));
+    const auto w = b.input("w", Type::tensor(DType::fp16, {1, 6, 1, 4}));
+    const auto product = b.matmul(b.reshape(w, {1, 1, 6, 4}), b.reshape(x, {1, 1, 4, 8}));
+    b.output(b.rename(b.reshape(product, {1, 6, 1, 8}), "y"));
+    const Baked baked = bake_weights(b.take(), {"w"});
+    verify(make_program(baked.function));
+    std::vector<std::string> ops;
+    for (const auto& operation : baked.function.operations) {
+        if (operation.op != "const") {
+            ops.push_back(operation.op);
+        }
+        EXPECT_FALSE(operation.results.front().name.starts_with("_list") &&
+                     operation.results.front().type.shape == Shape{4} &&
+                     operation.find_attribute("val")->numbers().front() == 1.0);
+    }
+    EXPECT_EQ(ops, std::vector<std::string>{"conv"});
+    EXPECT_EQ(baked.function.outputs, std::vector<std::string>{"y"});
+}
+
 /// A norm's gain, which mul takes as it is, twice.
 TEST(BakeWeights, VectorsKeepTheirShape) {
     Builder b;
