@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mil/builder.h"
+
+namespace pome::model {
+
+/// Which parts of a resident optimizer's state are the sum of two surfaces. A weight that moves by
+/// less than half of its last bit does not move at all in fp16; two surfaces have about 22 bits.
+struct StateForm {
+    bool weights = true;        ///< w + w_lo / 2^11
+    bool second_moment = true;  ///< v + v_lo
+    friend bool operator==(const StateForm&, const StateForm&) = default;
+};
+
+/// w_lo is kept multiplied by this: it is at most half of the last bit of w, and unscaled it would
+/// be a subnormal number of a few bits.
+constexpr double weight_low_scale = 2048.0;
+
+/// The numbers of one update of one tensor, in the order of the input "scalars" [1, 8, 1, 1]. The
+/// moments are kept in units of their own: true gradients times a power of two, `unit`, which keeps
+/// their squares in fp16's range.
+struct UpdateScalars {
+    double gradient_factor = 1.0;  ///< g of the program -> G in the moments' unit
+    double first_share = 0.1;      ///< 1 - beta1
+    double second_share = 0.05;    ///< 1 - beta2
+    double epsilon = 1e-8;         ///< times unit, and the root of v's bias correction
+    double rate = 1e-3;    ///< learning rate with the bias corrections; * 2^11 when weights are two
+    double decay = 0.0;    ///< learning rate * weight decay; * 2^11 when weights are two
+    double rescale = 1.0;  ///< new unit / old unit
+    double square_rescale = 1.0;  ///< its square
+    std::vector<double> values() const {
+        return {gradient_factor, first_share, second_share,  epsilon, rate,
+                decay,           rescale,     square_rescale};
+    }
+};
+constexpr std::int64_t update_scalar_count = 8;
+
+/// AdamW of a tensor [1, R, 1, C]: inputs w, m, v, g, scalars (and w_lo, v_lo as the form says),
+/// outputs new_w, new_m, new_v (new_w_lo, new_v_lo):
+///
+///   G = gradient_factor g,  m' = m + first_share (G - m),  v' = v + second_share (G^2 - v)
+///   w' = w - rate m' / (sqrt(v') + epsilon) - decay w
+///
+/// where m and v are first multiplied by rescale and its square. A sum of two surfaces is updated
+/// as t = lo + change, hi' = hi + t, lo' = t - (hi' - hi): nothing of the change is lost but what
+/// t's own rounding takes. Elementwise ops only: they have fp16's whole range.
+mil::Function adamw_function(const Shape& shape, DType dtype, const StateForm& form);
+
+/// The size of g [1, R, 1, C], whatever its scale: peak = max |g| and mean_square = mean over rows
+/// of sum over columns of (g / peak)^2, both [1, 1, 1, 1]; |g|^2 = peak^2 R mean_square. peak is
+/// infinite when an element is.
+mil::Function gradient_size_function(const Shape& shape, DType dtype);
+
+/// Sum of the gradients of a batch: inputs sum, sum_lo, g, outputs new_sum, new_sum_lo.
+mil::Function accumulate_function(const Shape& shape, DType dtype);
+
+}  // namespace pome::model
