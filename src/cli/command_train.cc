@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/process.h"
 #include "formats/tokenizer.h"
+#include "train/digits.h"
 #include "train/generate.h"
 #include "train/tiny_regression.h"
 #include "train/trainer.h"
@@ -143,11 +144,43 @@ int train_tiny(const TrainOptions& options, const std::string& text) {
     return exit_done;
 }
 
+int train_digits(const TrainOptions& options, const std::string& text) {
+    const auto config = train::parse_digits_config(text, options.config, options.settings);
+    ThreadPool pool(config.threads);
+    const auto device = open_device(config.device, config.numerics, pool);
+    train::run_digits(config, *device, pool, [&](const train::DigitsReport& line) {
+        if (options.json) {
+            fmt::print("{}\n", nlohmann::json{{"step", line.step},
+                                              {"loss", line.loss},
+                                              {"accuracy", line.accuracy},
+                                              {"loss_scale", line.loss_scale},
+                                              {"skipped", line.skipped},
+                                              {"device_ms", line.times.device},
+                                              {"host_ms", line.times.host},
+                                              {"io_ms", line.times.io},
+                                              {"compiles", line.compiles}}
+                                   .dump());
+        } else {
+            fmt::print(
+                "step {:5}  loss {:.4f}  accuracy {:.4f}  device {:.1f} ms, host {:.1f}, io "
+                "{:.1f}  scale {:.0f}{}\n",
+                line.step, line.loss, line.accuracy, line.times.device, line.times.host,
+                line.times.io, line.loss_scale,
+                line.skipped > 0 ? fmt::format("  skipped {}", line.skipped) : "");
+        }
+        std::fflush(stdout);
+    });
+    return exit_done;
+}
+
 int train(const TrainOptions& options) {
     if (!options.config.empty()) {
         const std::string text = read_text(options.config);
         if (train::is_tiny_config(text)) {
             return train_tiny(options, text);
+        }
+        if (train::is_digits_config(text)) {
+            return train_digits(options, text);
         }
     }
     const bool resumes = !options.resume.empty();

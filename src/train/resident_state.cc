@@ -42,6 +42,13 @@ std::string tensor_name(const ResidentTensor& tensor, const char* part) {
 
 }  // namespace
 
+std::optional<model::StateForm> resident_form(std::string_view name) {
+    if (name == "compensated" || name == "weights" || name == "plain") {
+        return model::StateForm{.weights = name != "plain", .second_moment = name == "compensated"};
+    }
+    return std::nullopt;
+}
+
 bool ResidentState::used(Slot slot, const model::StateForm& form) {
     return slot == w_low ? form.weights : slot == v_low ? form.second_moment : true;
 }

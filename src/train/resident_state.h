@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,10 @@ struct ResidentTensor {
     std::int64_t rows = 0, columns = 0;
     bool decays = true;
 };
+
+/// "compensated" (weights and second moments are sums of two surfaces), "weights" (only those) or
+/// "plain"; nothing for other names.
+std::optional<model::StateForm> resident_form(std::string_view name);
 
 /// Weights, moments and gradients of AdamW in the engine's surfaces, rewritten by programs of
 /// model/optimizer.h: equal shapes share them. Every value has two surfaces, because no program may
