@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "train/config_reader.h"
 #include "train/offload.h"
+#include "train/resident_state.h"
 
 namespace pome::train {
 namespace {
@@ -90,6 +91,7 @@ void read_engine(ConfigReader& r, EngineConfig& e) {
     r.read("engine.pipeline", e.pipeline);
     r.read("engine.extras", e.extras);
     r.read("engine.overlap", e.overlap);
+    r.read("engine.resident_state", e.resident_state);
     r.read("engine.compile_limit", e.compile_limit);
     r.read("engine.loss_scale", e.loss_scale.initial);
     r.read("engine.loss_scale_maximum", e.loss_scale.maximum);
@@ -152,10 +154,15 @@ void Config::check() const {
     }
     in_range("engine.compile_limit", static_cast<double>(engine.compile_limit), 0, 1e6);
     if (engine.pipeline != "auto" && engine.pipeline != "dynamic" && engine.pipeline != "static" &&
-        engine.pipeline != "static-extras") {
+        engine.pipeline != "static-extras" && engine.pipeline != "resident") {
         fail(Code::invalid_argument, here,
-             "engine.pipeline is '{}', not auto, dynamic, static or static-extras",
+             "engine.pipeline is '{}', not auto, dynamic, static, static-extras or resident",
              engine.pipeline);
+    }
+    if (!resident_form(engine.resident_state)) {
+        fail(Code::invalid_argument, here,
+             "engine.resident_state is '{}', not compensated, weights or plain",
+             engine.resident_state);
     }
     for (const auto& name : engine.extras.value_or(std::vector<std::string>{})) {
         extra_from(name);
@@ -215,6 +222,7 @@ std::string Config::text() const {
                              {"numerics", engine.numerics},
                              {"threads", engine.threads},
                              {"pipeline", engine.pipeline},
+                             {"resident_state", engine.resident_state},
                              {"compile_limit", engine.compile_limit},
                              {"loss_scale", engine.loss_scale.initial},
                              {"loss_scale_maximum", engine.loss_scale.maximum},

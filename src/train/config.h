@@ -54,7 +54,7 @@ struct EngineConfig {
     std::string device = "emulator:m4";
     std::string numerics = "exact";  ///< exact | fast (emulator)
     int threads = 0;                 ///< 0: all processors
-    /// auto | dynamic | static | static-extras: how weights reach the engine.
+    /// auto | dynamic | static | static-extras | resident: how weights reach the engine.
     std::string pipeline = "auto";
     /// What an engine with static weights computes of the host's half: final_norm, classifier,
     /// softmax, norm_backward. Absent: all that the chip can with static-extras, else none.
@@ -62,6 +62,8 @@ struct EngineConfig {
     /// Weight gradients are computed while the engine evaluates. Absent: where the device does not
     /// use the host's processors itself.
     std::optional<bool> overlap;
+    /// compensated | weights | plain: which parts of a resident state are sums of two fp16 surfaces
+    std::string resident_state = "compensated";
     /// Programs that one process compiles before it saves and starts itself anew; 0: no limit.
     std::int64_t compile_limit = 100;
     LossScaleConfig loss_scale;

@@ -384,7 +384,7 @@ DigitsReport run_digits(const DigitsConfig& c, device::Device& device, ThreadPoo
     std::vector<std::vector<float>> start;
     for (const auto& weight : classification.weights()) {
         const bool matrix = weight.deviation > 0.0;
-        tensors.push_back({weight.name, weight.rows, weight.columns, matrix});
+        tensors.push_back({weight.name, weight.rows, weight.columns, matrix, {}});
         std::vector<float> values(static_cast<std::size_t>(weight.rows * weight.columns));
         for (float& value : values) {
             value = static_cast<float>(matrix ? weight.deviation * random.normal() : 0.0);

@@ -18,14 +18,17 @@ model::Form for_device(model::Form form, const device::Device& device) {
 
 DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device::Device& device,
                                  ThreadPool& pool, const model::Form& form, const Options& options)
-    : StagePipeline(architecture, pool, for_device(form, device), options.training),
+    : StagePipeline(architecture, pool, for_device(form, device), options.training,
+                    options.resident ? WeightGradients::device : WeightGradients::host),
       device_(device),
       options_(options),
       blocks_(architecture.blocks.size()) {
     for (std::size_t block = 0; block < blocks_.size(); ++block) {
         const model::Stage& stage = layer(block).kind->stage;
-        for (const auto& weight : stage.weights) {
-            blocks_[block].weights.emplace_back(*stage.function.find_type(weight));
+        if (!options.resident) {
+            for (const auto& weight : stage.weights) {
+                blocks_[block].weights.emplace_back(*stage.function.find_type(weight));
+            }
         }
         bind(block, Direction::forward);
         if (options_.training) {
@@ -42,7 +45,7 @@ void DynamicPipeline::bind(std::size_t block, Direction direction) {
     pass.program = &program(kind, direction);
     auto& inputs = bindings(block, direction).inputs;
     for (const auto& input : pass.program->executable->inputs()) {
-        for (std::size_t i = 0; i < kind.stage.weights.size(); ++i) {
+        for (std::size_t i = 0; i < blocks_[block].weights.size(); ++i) {
             if (input.name == kind.stage.weights[i]) {
                 inputs[input.name] = &blocks_[block].weights[i];
             }

@@ -11,11 +11,13 @@ namespace pome::train {
 
 /// Weights as inputs: each kind of stage is compiled once and shared by all layers; every layer has
 /// its own surfaces for weights, staged once an update.
-class DynamicPipeline final : public StagePipeline {
+class DynamicPipeline : public StagePipeline {
   public:
     struct Options {
         bool training = false;        ///< false compiles the forward stages only
         bool scale_products = false;  ///< each matrix product carries a power of two
+        /// Weights and their gradients are surfaces of someone else, who binds them.
+        bool resident = false;
     };
     /// Device, pool and architecture must outlive this. Throws Error{compile_failed} in the
     /// device's words.
@@ -27,6 +29,10 @@ class DynamicPipeline final : public StagePipeline {
     void set_measuring(bool measuring) override { measuring_ = measuring; }
     std::vector<int> product_exponents() const override;
     void restore_product_exponents(const std::vector<int>& exponents) override;
+
+  protected:
+    void evaluate(std::size_t block, Direction direction) override;
+    std::int64_t saturated() const override;
 
   private:
     /// A stage in one direction, compiled, and what chooses the scales of its products.
@@ -45,8 +51,6 @@ class DynamicPipeline final : public StagePipeline {
         std::map<Direction, Pass> passes;
     };
 
-    void evaluate(std::size_t block, Direction direction) override;
-    std::int64_t saturated() const override;
     Program& program(const Kind& kind, Direction direction);
     void bind(std::size_t block, Direction direction);
 

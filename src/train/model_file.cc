@@ -142,9 +142,13 @@ std::vector<formats::TensorView> tensor_views(const ParameterSet& set, const std
 }
 
 void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::string& prefix,
-          const std::string& source) {
+          const std::string& source,
+          const std::function<bool(const std::string& parameter)>& wanted) {
     for (std::size_t i = 0; i < set.size(); ++i) {
         const auto& parameter = set.parameter(i);
+        if (wanted && !wanted(parameter.name)) {
+            continue;
+        }
         const std::string name = prefix + parameter.name;
         const auto found = file.tensors().find(name);
         if (found == file.tensors().end()) {

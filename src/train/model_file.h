@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -41,9 +42,11 @@ model::ModelConfig config_from_metadata(
 
 /// Every parameter as a tensor to be written, its name prefixed; the set must outlive the views.
 std::vector<formats::TensorView> tensor_views(const ParameterSet& set, const std::string& prefix);
-/// Fills a set from tensors of those names. Throws Error{checkpoint_mismatch}.
+/// Fills a set, or those of its parameters that `wanted` names, from tensors of those names. Throws
+/// Error{checkpoint_mismatch}.
 void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::string& prefix,
-          const std::string& source);
+          const std::string& source,
+          const std::function<bool(const std::string& parameter)>& wanted = nullptr);
 
 /// Writes a model as what the path's suffix says: .bin a llama2.c file (version 0), .safetensors
 /// one of ours. Returns sentences: what readers of that file will not know. Throws

@@ -4,9 +4,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "device/device.h"
+#include "formats/safetensors.h"
+#include "kernels/adamw.h"
 #include "train/host_work.h"
 #include "train/offload.h"
 #include "train/parameters.h"
@@ -31,7 +34,9 @@ class Pipeline {
   public:
     virtual ~Pipeline() = default;
 
-    /// Takes over new weights; needed before the first evaluation and after every update.
+    /// Takes over new weights; needed before the first evaluation and after every update. A
+    /// pipeline that keeps weights itself takes those once, unless restore_state() gave them
+    /// already.
     virtual void stage_weights(const ParameterSet& weights) = 0;
 
     /// Programs that the device compiles anew for the weights of an update, at most; 0: none.
@@ -60,6 +65,23 @@ class Pipeline {
 
     /// What this pipeline computes of the host's half.
     virtual const Offload& offload() const;
+
+    /// Whether a parameter's weights, gradients and moments are the pipeline's own: the host then
+    /// neither sees its gradients nor updates it. The rest of this block is about those.
+    virtual bool keeps(std::string_view /*parameter*/) const { return false; }
+    /// Sum of squares of their gradients since the last update, multiplied as backward() says, read
+    /// before update(). Infinite after an overflow: then skip_update() must follow, and they are as
+    /// they were.
+    virtual double sum_of_squares() { return 0.0; }
+    virtual void update(const kernels::AdamW& /*rule*/) {}
+    virtual void skip_update() {}
+    /// Writes their current weights into `weights`.
+    virtual void fetch_weights(ParameterSet& /*weights*/) const {}
+    /// What a checkpoint must hold of them for an exact resume; valid until the next update.
+    virtual std::vector<formats::TensorView> state() const { return {}; }
+    /// Throws Error{checkpoint_mismatch}.
+    virtual void restore_state(const formats::SafetensorsFile& /*file*/,
+                               const std::string& /*source*/) {}
 
     Times& times() { return times_; }
     ExtraCosts& extra_costs() { return extra_costs_; }

@@ -61,6 +61,10 @@ ResidentState::ResidentState(device::Device& device, ThreadPool& pool, Times& ti
         const Shape shape{1, what.rows, 1, what.columns};
         tensor->what = std::move(what);
         tensor->programs = &programs(shape);
+        const std::string group =
+            tensor->what.group.empty() ? tensor->what.name : tensor->what.group;
+        tensor->later = &later_.try_emplace({group, shape.text()}, mil::Type::tensor(dtype_, shape))
+                             .first->second;
         for (int slot = 0; slot < slots; ++slot) {
             if (used(static_cast<Slot>(slot), form)) {
                 for (Surface& surface : tensor->surfaces[static_cast<std::size_t>(slot)]) {
@@ -85,7 +89,6 @@ ResidentState::Programs& ResidentState::programs(const Shape& shape) {
         };
         slot->update = compile(model::adamw_function(shape, dtype_, form_));
         slot->size = compile(model::gradient_size_function(shape, dtype_));
-        slot->gradient = Surface(mil::Type::tensor(dtype_, shape));
         slot->peak = Surface(mil::Type::tensor(dtype_, {1, 1, 1, 1}));
         slot->mean_square = Surface(mil::Type::tensor(dtype_, {1, 1, 1, 1}));
     }
@@ -140,7 +143,7 @@ Surface& ResidentState::gradient_target(std::size_t index) {
     Tensor& tensor = *tensors_[index];
     return tensor.gradients == 0
                ? tensor.surfaces[sum][static_cast<std::size_t>(tensor.current[sum])]
-               : tensor.programs->gradient;
+               : *tensor.later;
 }
 
 void ResidentState::take_gradient(std::size_t index) {
@@ -153,14 +156,13 @@ void ResidentState::take_gradient(std::size_t index) {
     auto& program = tensor.programs->accumulate;
     if (!program) {
         program = device_.compile(
-            {device::program_for(
-                 model::accumulate_function(tensor.programs->gradient.type().shape, dtype_),
-                 device_.profile()),
+            {device::program_for(model::accumulate_function(tensor.later->type().shape, dtype_),
+                                 device_.profile()),
              {}});
     }
     evaluate(*program, {{{"sum", &tensor.surfaces[sum][at(sum)]},
                          {"sum_lo", &tensor.surfaces[sum_low][at(sum_low)]},
-                         {"g", &tensor.programs->gradient}},
+                         {"g", tensor.later}},
                         {{"new_sum", &tensor.surfaces[sum][1 - at(sum)]},
                          {"new_sum_lo", &tensor.surfaces[sum_low][1 - at(sum_low)]}}});
     tensor.current[sum] ^= 1;

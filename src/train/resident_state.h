@@ -21,6 +21,9 @@ struct ResidentTensor {
     std::string name;
     std::int64_t rows = 0, columns = 0;
     bool decays = true;
+    /// Tensors of one group and shape share the surface of later gradients of a batch: of such,
+    /// take_gradient() must follow gradient_target() before the next one's. Empty: alone.
+    std::string group;
 };
 
 /// "compensated" (weights and second moments are sums of two surfaces), "weights" (only those) or
@@ -77,12 +80,12 @@ class ResidentState {
     enum Slot : std::uint8_t { w, w_low, m, v, v_low, sum, sum_low, slots };
     struct Programs {
         std::unique_ptr<device::Executable> update, size, accumulate;
-        device::Surface gradient;  ///< of one sequence, after the first
         device::Surface peak, mean_square;
     };
     struct Tensor {
         ResidentTensor what;
         Programs* programs = nullptr;
+        device::Surface* later = nullptr;  ///< gradient of one sequence, after the first
         std::array<std::array<device::Surface, 2>, slots> surfaces;
         std::array<int, slots> current{};
         device::Surface scalars;
@@ -101,7 +104,8 @@ class ResidentState {
     Times& times_;
     model::StateForm form_;
     DType dtype_;
-    std::map<std::string, std::unique_ptr<Programs>> programs_;  ///< by shape
+    std::map<std::string, std::unique_ptr<Programs>> programs_;             ///< by shape
+    std::map<std::pair<std::string, std::string>, device::Surface> later_;  ///< by group and shape
     std::vector<std::unique_ptr<Tensor>> tensors_;
 };
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "mil/builder.h"
 #include "train/dynamic_pipeline.h"
+#include "train/resident_pipeline.h"
 #include "train/static_pipeline.h"
 #include "train/surface_io.h"
 #include "train/trainer.h"
@@ -69,15 +70,19 @@ Choice choose_pipeline(const std::string& wanted, device::Device& device) {
     if (wanted == "static" || wanted == "static-extras") {
         return {wanted, "engine.pipeline asks for it"};
     }
-    if (wanted == "dynamic") {
+    if (wanted == "dynamic" || wanted == "resident") {
         if (!allowed) {
             fail(
                 Code::unsupported, here,
-                "engine.pipeline is 'dynamic', but {} does not run programs whose weights are "
+                "engine.pipeline is '{}', but {} does not run programs whose weights are "
                 "inputs (capability runtime_weights); use engine.pipeline = \"static\" or \"auto\"",
-                device.name());
+                wanted, device.name());
         }
-        return {"dynamic", "engine.pipeline asks for it"};
+        return {wanted,
+                wanted == "dynamic"
+                    ? "engine.pipeline asks for it"
+                    : "engine.pipeline asks for it; weights, gradients and AdamW of the "
+                      "blocks on the engine, of embedding, norms and classifier on the host"};
     }
     if (!allowed) {
         return {"static",
@@ -129,18 +134,17 @@ Choice resolve(Config& config, device::Device& device) {
     Choice choice = choose_pipeline(config.engine.pipeline, device);
     config.engine.pipeline = choice.pipeline;
     if (config.run.batch == 0) {
-        config.run.batch = choice.pipeline == "dynamic" ? 1 : static_batch;
+        config.run.batch = choice.pipeline.starts_with("static") ? static_batch : 1;
     }
     resolve_extras(config, device.profile(), choice);
     if (!config.engine.overlap) {
         config.engine.overlap = !device.uses_host_processors();
     }
-    if (config.engine.product_scale && choice.pipeline != "dynamic") {
-        fail(
-            Code::unsupported, here,
-            "engine.product_scale needs the scales as inputs, which only the dynamic pipeline has; "
-            "this run uses '{}' ({}); set engine.product_scale = false",
-            choice.pipeline, choice.reason);
+    if (config.engine.product_scale && choice.pipeline.starts_with("static")) {
+        fail(Code::unsupported, here,
+             "engine.product_scale needs the scales as inputs, which only the dynamic and resident "
+             "pipelines have; this run uses '{}' ({}); set engine.product_scale = false",
+             choice.pipeline, choice.reason);
     }
     return choice;
 }
@@ -156,6 +160,11 @@ std::unique_ptr<Pipeline> make_pipeline(const Config& config,
             architecture, device, pool, form,
             DynamicPipeline::Options{.training = true,
                                      .scale_products = config.engine.product_scale});
+    } else if (config.engine.pipeline == "resident") {
+        pipeline = std::make_unique<ResidentPipeline>(
+            architecture, device, pool, form,
+            ResidentPipeline::Options{.form = *resident_form(config.engine.resident_state),
+                                      .scale_products = config.engine.product_scale});
     } else {
         StaticPipeline::Options options{
             .training = true, .failed_programs = failed_programs, .extras = {}};

@@ -12,7 +12,7 @@ namespace pome::train {
 
 /// A pipeline's name and why it was chosen.
 struct Choice {
-    std::string pipeline;  ///< "dynamic", "static" or "static-extras"
+    std::string pipeline;  ///< "dynamic", "static", "static-extras" or "resident"
     std::string reason;    ///< for people
 };
 

@@ -11,18 +11,25 @@ namespace pome::train {
 
 using device::Surface;
 
-mil::autodiff::Differentiated training_programs(const model::Stage& stage) {
+mil::autodiff::Differentiated training_programs(const model::Stage& stage,
+                                                WeightGradients gradients) {
     mil::autodiff::Options wanted;
     wanted.with_respect_to = {"x"};
     wanted.with_respect_to.insert(wanted.with_respect_to.end(), stage.weights.begin(),
                                   stage.weights.end());
-    wanted.host_gradients.insert(stage.weights.begin(), stage.weights.end());
+    if (gradients == WeightGradients::host) {
+        wanted.host_gradients.insert(stage.weights.begin(), stage.weights.end());
+    }
     return mil::autodiff::differentiate(stage.function, wanted);
 }
 
 StagePipeline::StagePipeline(const model::Architecture& architecture, ThreadPool& pool,
-                             const model::Form& form, bool training)
-    : architecture_(architecture), pool_(pool), form_(form), training_(training) {
+                             const model::Form& form, bool training, WeightGradients gradients)
+    : architecture_(architecture),
+      pool_(pool),
+      form_(form),
+      training_(training),
+      gradients_(gradients) {
     for (const model::Block& block : architecture.blocks) {
         auto layer = std::make_unique<Layer>();
         layer->kind = &kind(block.stage);
@@ -48,7 +55,7 @@ const StagePipeline::Kind& StagePipeline::kind(model::StageKind which) {
     slot = std::make_unique<Kind>();
     slot->stage = model::make_stage(which, architecture_.config, form_);
     if (training_) {
-        slot->parts = training_programs(slot->stage);
+        slot->parts = training_programs(slot->stage, gradients_);
     }
     return *slot;
 }
@@ -92,6 +99,9 @@ void StagePipeline::bind_backward(Layer& layer) {
         }
     }
     for (const auto& output : device::output_types(function)) {
+        if (output.name.starts_with("d_") && is_weight(used.stage, output.name.substr(2))) {
+            continue;
+        }
         const std::string key = fmt::format("{}.{}", used.stage.name, output.name);
         outputs[output.name] = &shared_.try_emplace(key, output.type).first->second;
     }

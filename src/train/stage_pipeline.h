@@ -12,13 +12,18 @@
 
 namespace pome::train {
 
+/// Who computes weight gradients: the host, as fp32 products of the fp16 values that the engine
+/// computed with, or the backward program, whose outputs "d_<weight>" the pipeline then binds.
+enum class WeightGradients : std::uint8_t { host, device };
+
 /// The two programs of a stage in training: forward with the activations that backward wants among
-/// its outputs, and backward without the weight gradients, which the host computes.
-mil::autodiff::Differentiated training_programs(const model::Stage& stage);
+/// its outputs, and backward, with the weight gradients or without them.
+mil::autodiff::Differentiated training_programs(const model::Stage& stage,
+                                                WeightGradients gradients = WeightGradients::host);
 
 /// What pipelines of stages have in common, whichever way the weights reach the engine: a stage
-/// differentiated once a kind, surfaces of every block, and weight gradients on the host as fp32
-/// products of the fp16 values that the engine computed with.
+/// differentiated once a kind, surfaces of every block, and weight gradients on the host where a
+/// pipeline does not say otherwise.
 class StagePipeline : public Pipeline {
   public:
     ~StagePipeline() override;
@@ -51,10 +56,14 @@ class StagePipeline : public Pipeline {
     /// Architecture and pool must outlive this. `training` false keeps no activations and has no
     /// backward().
     StagePipeline(const model::Architecture& architecture, ThreadPool& pool,
-                  const model::Form& form, bool training);
+                  const model::Form& form, bool training,
+                  WeightGradients gradients = WeightGradients::host);
 
     /// One evaluation of a block's stage with bindings(); adds to times().device.
     virtual void evaluate(std::size_t block, Direction direction) = 0;
+    /// Called after a backward evaluation: adds the gradients of the block's weights to where they
+    /// are summed.
+    virtual void add_weight_gradients(std::size_t block, ParameterSet& gradients);
     /// Results that left the engine's range in all evaluations so far.
     virtual std::int64_t saturated() const = 0;
 
@@ -89,12 +98,12 @@ class StagePipeline : public Pipeline {
         std::int64_t used_by = 0;  ///< the newest work that reads them
     };
     const float* operand(std::size_t block, const std::string& name, Operands& operands);
-    void add_weight_gradients(std::size_t block, ParameterSet& gradients);
 
     const model::Architecture& architecture_;
     ThreadPool& pool_;
     model::Form form_;
     bool training_;
+    WeightGradients gradients_;
     bool overflow_ = false;
     std::int64_t saturated_seen_ = 0;
     std::map<model::StageKind, std::unique_ptr<Kind>> kinds_;

@@ -175,9 +175,12 @@ Trainer::Update Trainer::update() {
     const bool overflow = pipeline_->take_overflow();
     const Span span = pipeline_->span(Part::host, "optimizer");
     const double unscale = 1.0 / (loss_scale_.scale() * static_cast<double>(config_.run.batch));
-    const double norm = std::sqrt(kernels::sum_of_squares(gradients_.all(), pool_)) * unscale;
+    const double norm =
+        std::sqrt(kernels::sum_of_squares(gradients_.all(), pool_) + pipeline_->sum_of_squares()) *
+        unscale;
     const std::int64_t at = step_++;
     if (overflow || !std::isfinite(norm)) {
+        pipeline_->skip_update();
         loss_scale_.overflowed();
         result.gradient_norm = nothing;
         if (++skipped_in_a_row_ >= most_skips_in_a_row) {
@@ -200,7 +203,12 @@ Trainer::Update Trainer::update() {
     rule.epsilon = static_cast<float>(o.epsilon);
     rule.gradient_factor = static_cast<float>(unscale * clip);
     rule.update = ++updates_;
+    rule.weight_decay = static_cast<float>(o.weight_decay);
+    pipeline_->update(rule);
     for (std::size_t i = 0; i < weights_.size(); ++i) {
+        if (pipeline_->keeps(weights_.parameter(i).name)) {
+            continue;
+        }
         rule.weight_decay =
             weights_.parameter(i).decays ? static_cast<float>(o.weight_decay) : 0.0F;
         kernels::adamw(rule, gradients_.values(i), weights_.values(i), m_.values(i), v_.values(i),
@@ -415,9 +423,16 @@ void Trainer::save_newest() {
 }
 
 void Trainer::save(const std::string& name) {
-    auto moments = tensor_views(m_, "m.");
-    const auto second = tensor_views(v_, "v.");
-    moments.insert(moments.end(), second.begin(), second.end());
+    pipeline_->fetch_weights(weights_);
+    auto moments = pipeline_->state();
+    for (const auto& [set, prefix] : {std::pair{&m_, "m."}, std::pair{&v_, "v."}}) {
+        auto views = tensor_views(*set, prefix);
+        for (std::size_t i = 0; i < views.size(); ++i) {
+            if (!pipeline_->keeps(set->parameter(i).name)) {
+                moments.push_back(std::move(views[i]));
+            }
+        }
+    }
     const WindowSampler::State& cursor = sampler_.state();
     const nlohmann::json state{
         {"version", 2},
@@ -451,8 +466,10 @@ void Trainer::load(const std::filesystem::path& path) {
              "{}: made for another model than the run's config.toml describes", source);
     }
     fill(weights_, checkpoint.model(), "", source);
-    fill(m_, checkpoint.optimizer(), "m.", source);
-    fill(v_, checkpoint.optimizer(), "v.", source);
+    const auto hosts = [&](const std::string& parameter) { return !pipeline_->keeps(parameter); };
+    fill(m_, checkpoint.optimizer(), "m.", source, hosts);
+    fill(v_, checkpoint.optimizer(), "v.", source, hosts);
+    pipeline_->restore_state(checkpoint.optimizer(), source);
     try {
         const auto& state = checkpoint.state();
         step_ = state.at("step").get<std::int64_t>();

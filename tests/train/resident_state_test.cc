@@ -50,7 +50,7 @@ kernels::AdamW rule_of(double rate, double beta2) {
 class Pair {
   public:
     Pair(device::Device& device, const model::StateForm& form)
-        : state_(device, pool_, times_, {{"w", rows, columns, true}}, form), exact_(count) {
+        : state_(device, pool_, times_, {{"w", rows, columns, true, {}}}, form), exact_(count) {
         std::vector<float> weights(count);
         for (std::size_t i = 0; i < count; ++i) {
             weights[i] = static_cast<float>(0.3 * random_.normal());
@@ -194,6 +194,30 @@ TEST(ResidentState, SumsABatchAndMeasuresIt) {
         // Each square three roundings; a sum of four drops what lies below 2^-11 of its largest.
         EXPECT_NEAR(pair.state().sum_of_squares() / squares, 1.0, 4.0 * 2.0 * unit_roundoff);
     }
+}
+
+TEST(ResidentState, EqualShapesOfOneProgramKeepTheirGradientsApart) {
+    ThreadPool pool(1);
+    Times times;
+    const auto m4 = device::emulator::make_emulator("m4", {}, pool);
+    ResidentState state(
+        *m4, pool, times,
+        {{"a.0", 4, 8, true, "a"}, {"b.0", 4, 8, true, "b"}, {"a.1", 4, 8, true, "a"}}, {});
+    EXPECT_EQ(m4->compiles(), 2);
+    EXPECT_NE(&state.gradient_target(0), &state.gradient_target(1));
+    const std::vector<float> ones(32, 1.0F), twos(32, 2.0F), zeros(32, 0.0F);
+    for (int sequence = 0; sequence < 2; ++sequence) {
+        // As backward programs do: both outputs at once, then both are taken; then the next
+        // layer's.
+        store(ones.data(), state.gradient_target(0), pool);
+        store(twos.data(), state.gradient_target(1), pool);
+        state.take_gradient(0);
+        state.take_gradient(1);
+        store(zeros.data(), state.gradient_target(2), pool);
+        state.take_gradient(2);
+    }
+    EXPECT_EQ(state.sum_of_squares(), 32 * 2.0 * 2.0 + 32 * 4.0 * 4.0);
+    EXPECT_EQ(m4->compiles(), 3);
 }
 
 TEST(ResidentState, AnInfiniteGradientShowsBeforeTheUpdate) {

@@ -136,7 +136,8 @@ TEST(Selection, GoesByTheChipAndAProbe) {
     config.engine.product_scale = true;
     EXPECT_EQ(error_text([&] { resolve(config, *m4); }),
               "[train.pipeline] engine.product_scale needs the scales as inputs, which only the "
-              "dynamic pipeline has; this run uses 'static' (engine.pipeline asks for it); set "
+              "dynamic and resident pipelines have; this run uses 'static' (engine.pipeline asks "
+              "for it); set "
               "engine.product_scale = false");
 }
 

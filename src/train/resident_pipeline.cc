@@ -1,0 +1,111 @@
+#include "train/resident_pipeline.h"
+
+#include <fmt/format.h>
+
+namespace pome::train {
+namespace {
+
+std::vector<ResidentTensor> tensors_of(const model::Architecture& architecture) {
+    std::vector<ResidentTensor> tensors;
+    for (const model::Block& block : architecture.blocks) {
+        for (std::size_t at = 0; at < block.weights.size(); ++at) {
+            for (const model::Parameter& parameter : architecture.parameters) {
+                if (parameter.name == block.weights[at]) {
+                    tensors.push_back({parameter.name, parameter.shape[0], parameter.shape[1],
+                                       parameter.decays,
+                                       fmt::format("{} {}", static_cast<int>(block.stage), at)});
+                }
+            }
+        }
+    }
+    return tensors;
+}
+
+}  // namespace
+
+ResidentPipeline::ResidentPipeline(const model::Architecture& architecture, device::Device& device,
+                                   ThreadPool& pool, const model::Form& form,
+                                   const Options& options)
+    : DynamicPipeline(
+          architecture, device, pool, form,
+          {.training = true, .scale_products = options.scale_products, .resident = true}),
+      state_(device, pool, times(), tensors_of(architecture), options.form) {
+    for (const ResidentTensor& tensor : tensors_of(architecture)) {
+        index_.emplace(tensor.name, index_.size());
+    }
+}
+
+ResidentPipeline::~ResidentPipeline() = default;
+
+void ResidentPipeline::bind_weights() {
+    for (std::size_t block = 0; block < blocks(); ++block) {
+        const Kind& kind = *layer(block).kind;
+        for (const Direction direction : {Direction::forward, Direction::backward}) {
+            auto& inputs = bindings(block, direction).inputs;
+            for (const auto& input : kind.function(direction, true).parameters) {
+                for (std::size_t at = 0; at < kind.stage.weights.size(); ++at) {
+                    if (input.name == kind.stage.weights[at]) {
+                        inputs[input.name] = &state_.weight(tensor(block, at));
+                    }
+                }
+            }
+        }
+    }
+}
+
+void ResidentPipeline::stage_weights(const ParameterSet& weights) {
+    if (started_) {
+        return;
+    }
+    const Stopwatch watch(times().io);
+    for (const auto& [name, index] : index_) {
+        state_.set_weights(index, weights.values(name));
+    }
+    started_ = true;
+    bind_weights();
+}
+
+void ResidentPipeline::evaluate(std::size_t block, Direction direction) {
+    if (direction == Direction::backward) {
+        const auto& names = layer(block).kind->stage.weights;
+        for (std::size_t at = 0; at < names.size(); ++at) {
+            bindings(block, direction).outputs["d_" + names[at]] =
+                &state_.gradient_target(tensor(block, at));
+        }
+    }
+    DynamicPipeline::evaluate(block, direction);
+}
+
+void ResidentPipeline::add_weight_gradients(std::size_t block, ParameterSet& /*gradients*/) {
+    for (std::size_t at = 0; at < layer(block).kind->stage.weights.size(); ++at) {
+        state_.take_gradient(tensor(block, at));
+    }
+}
+
+double ResidentPipeline::sum_of_squares() {
+    return state_.sum_of_squares();
+}
+
+void ResidentPipeline::update(const kernels::AdamW& rule) {
+    state_.update(rule);
+    bind_weights();
+}
+
+void ResidentPipeline::skip_update() {
+    state_.discard_gradients();
+}
+
+void ResidentPipeline::fetch_weights(ParameterSet& weights) const {
+    for (const auto& [name, index] : index_) {
+        state_.get_weights(index, weights.values(name));
+    }
+}
+
+void ResidentPipeline::restore_state(const formats::SafetensorsFile& file,
+                                     const std::string& source) {
+    state_.restore(file, source);
+    started_ = true;
+    bind_weights();
+}
+
+}  // namespace pome::train
