@@ -50,6 +50,8 @@ mil::Function adamw_function(const Shape& shape, DType dtype, const StateForm& f
     const Value gradient_factor = scalar(), first_share = scalar(), second_share = scalar(),
                 epsilon = scalar(), rate = scalar(), decay = scalar(), rescale = scalar(),
                 square_rescale = scalar();
+    const Value low_scale = form.second_moment ? scalar() : Value{},
+                low_unscale = form.second_moment ? scalar() : Value{};
 
     const Value gradient = b.mul(g, gradient_factor);
     const Value m_before = b.mul(m, rescale);
@@ -59,7 +61,9 @@ mil::Function adamw_function(const Shape& shape, DType dtype, const StateForm& f
     const Value v_change = b.mul(b.sub(b.mul(gradient, gradient), v_before), second_share);
     Pair v_after;
     if (form.second_moment) {
-        v_after = compensated_sum(b, v_before, b.mul(v_low, square_rescale), v_change);
+        const Value t = b.add(b.mul(v_low, square_rescale), v_change);
+        v_after.high = b.add(v_before, b.mul(t, low_unscale));
+        v_after.low = b.sub(t, b.mul(b.sub(v_after.high, v_before), low_scale));
     } else {
         v_after.high = b.add(v_before, v_change);
     }

@@ -12,7 +12,7 @@ namespace pome::model {
 /// less than half of its last bit does not move at all in fp16; two surfaces have about 22 bits.
 struct StateForm {
     bool weights = true;        ///< w + w_lo / 2^11
-    bool second_moment = true;  ///< v + v_lo
+    bool second_moment = true;  ///< v + v_lo / second_low_scale
     friend bool operator==(const StateForm&, const StateForm&) = default;
 };
 
@@ -20,7 +20,7 @@ struct StateForm {
 /// be a subnormal number of a few bits.
 constexpr double weight_low_scale = 2048.0;
 
-/// The numbers of one update of one tensor, in the order of the input "scalars" [1, 8, 1, 1]. The
+/// The numbers of one update of one tensor, in the order of the input "scalars" [1, 10, 1, 1]. The
 /// moments are kept in units of their own: true gradients times a power of two, `unit`, which keeps
 /// their squares in fp16's range.
 struct UpdateScalars {
@@ -32,12 +32,23 @@ struct UpdateScalars {
     double decay = 0.0;    ///< learning rate * weight decay; * 2^11 when weights are two
     double rescale = 1.0;  ///< new unit / old unit
     double square_rescale = 1.0;  ///< its square
+    /// What v_lo is multiplied by: a power of two, 1 when v is one surface. second_share is applied
+    /// together with it, so that a small change of v is no subnormal number.
+    double second_low_scale = 1.0;
     std::vector<double> values() const {
-        return {gradient_factor, first_share, second_share,  epsilon, rate,
-                decay,           rescale,     square_rescale};
+        return {gradient_factor,
+                first_share,
+                second_share * second_low_scale,
+                epsilon,
+                rate,
+                decay,
+                rescale,
+                square_rescale,
+                second_low_scale,
+                1.0 / second_low_scale};
     }
 };
-constexpr std::int64_t update_scalar_count = 8;
+constexpr std::int64_t update_scalar_count = 10;
 
 /// AdamW of a tensor [1, R, 1, C]: inputs w, m, v, g, scalars (and w_lo, v_lo as the form says),
 /// outputs new_w, new_m, new_v (new_w_lo, new_v_lo):

@@ -375,6 +375,12 @@ DigitsConfig parse_digits_config(std::string_view text, std::string_view source,
 DigitsReport run_digits(const DigitsConfig& c, device::Device& device, ThreadPool& pool,
                         const std::function<void(const DigitsReport&)>& report) {
     c.check();
+    if (!device.profile().capabilities.runtime_weights) {
+        fail(Code::unsupported, here,
+             "{} does not run programs whose weights are inputs (capability runtime_weights), and "
+             "weights that lie in surfaces are; use another engine.device",
+             device.name());
+    }
     const Digits train = draw_digits(c.train_pictures, c.seed),
                  test = draw_digits(c.test_pictures, c.seed + 1000003);
     Times times;

@@ -33,11 +33,6 @@ ResidentPipeline::ResidentPipeline(const model::Architecture& architecture, devi
     for (const ResidentTensor& tensor : tensors_of(architecture)) {
         index_.emplace(tensor.name, index_.size());
     }
-}
-
-ResidentPipeline::~ResidentPipeline() = default;
-
-void ResidentPipeline::bind_weights() {
     for (std::size_t block = 0; block < blocks(); ++block) {
         const Kind& kind = *layer(block).kind;
         for (const Direction direction : {Direction::forward, Direction::backward}) {
@@ -53,6 +48,8 @@ void ResidentPipeline::bind_weights() {
     }
 }
 
+ResidentPipeline::~ResidentPipeline() = default;
+
 void ResidentPipeline::stage_weights(const ParameterSet& weights) {
     if (started_) {
         return;
@@ -62,7 +59,6 @@ void ResidentPipeline::stage_weights(const ParameterSet& weights) {
         state_.set_weights(index, weights.values(name));
     }
     started_ = true;
-    bind_weights();
 }
 
 void ResidentPipeline::evaluate(std::size_t block, Direction direction) {
@@ -88,7 +84,6 @@ double ResidentPipeline::sum_of_squares() {
 
 void ResidentPipeline::update(const kernels::AdamW& rule) {
     state_.update(rule);
-    bind_weights();
 }
 
 void ResidentPipeline::skip_update() {
@@ -105,7 +100,6 @@ void ResidentPipeline::restore_state(const formats::SafetensorsFile& file,
                                      const std::string& source) {
     state_.restore(file, source);
     started_ = true;
-    bind_weights();
 }
 
 }  // namespace pome::train

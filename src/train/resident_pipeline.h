@@ -39,8 +39,6 @@ class ResidentPipeline final : public DynamicPipeline {
     std::size_t tensor(std::size_t block, std::size_t at) const {
         return index_.find(parameter(block, at))->second;
     }
-    /// Binds the surfaces that hold the current weights.
-    void bind_weights();
 
     ResidentState state_;
     std::map<std::string, std::size_t, std::less<>> index_;  ///< of a parameter, in state_

@@ -16,7 +16,7 @@ using device::Surface;
 constexpr double largest_gradient = 128.0;   // in the moments' unit
 constexpr double smallest_largest = 32.0;    // below, the unit moves
 constexpr int largest_factor_exponent = 15;  // of gradient_factor, in fp16
-constexpr double least_epsilon = 0x1p-17;    // in the moments' unit: roots below 2^-12 are rough
+constexpr int largest_low_exponent = 10;     // of second_low_scale: v_lo is at most 2^4 times it
 constexpr const char* slot_names[] = {"w", "w_lo", "m", "v", "v_lo", "sum", "sum_lo"};
 constexpr int state_slots = 5;  // the first ones outlive an update
 
@@ -65,19 +65,21 @@ ResidentState::ResidentState(device::Device& device, ThreadPool& pool, Times& ti
             tensor->what.group.empty() ? tensor->what.name : tensor->what.group;
         tensor->later = &later_.try_emplace({group, shape.text()}, mil::Type::tensor(dtype_, shape))
                              .first->second;
-        for (int slot = 0; slot < slots; ++slot) {
-            if (used(static_cast<Slot>(slot), form)) {
-                for (Surface& surface : tensor->surfaces[static_cast<std::size_t>(slot)]) {
-                    surface = Surface(mil::Type::tensor(dtype_, shape));
-                }
-            }
-        }
+        make_surfaces(tensor->surfaces, shape);
         tensor->scalars = Surface(mil::Type::tensor(dtype_, {1, model::update_scalar_count, 1, 1}));
         tensors_.push_back(std::move(tensor));
     }
 }
 
 ResidentState::~ResidentState() = default;
+
+void ResidentState::make_surfaces(std::array<Surface, slots>& surfaces, const Shape& shape) const {
+    for (int slot = 0; slot < slots; ++slot) {
+        if (used(static_cast<Slot>(slot), form_)) {
+            surfaces[static_cast<std::size_t>(slot)] = Surface(mil::Type::tensor(dtype_, shape));
+        }
+    }
+}
 
 ResidentState::Programs& ResidentState::programs(const Shape& shape) {
     auto& slot = programs_[shape.text()];
@@ -90,6 +92,7 @@ ResidentState::Programs& ResidentState::programs(const Shape& shape) {
         slot->update = compile(model::adamw_function(shape, dtype_, form_));
         slot->size = compile(model::gradient_size_function(shape, dtype_));
         slot->peak = Surface(mil::Type::tensor(dtype_, {1, 1, 1, 1}));
+        make_surfaces(slot->spare, shape);
         slot->mean_square = Surface(mil::Type::tensor(dtype_, {1, 1, 1, 1}));
     }
     return *slot;
@@ -102,13 +105,11 @@ void ResidentState::evaluate(device::Executable& executable, const device::Bindi
 
 void ResidentState::set_weights(std::size_t index, std::span<const float> weights) {
     Tensor& tensor = *tensors_[index];
-    for (auto& pair : tensor.surfaces) {
-        for (Surface& surface : pair) {
-            clear(surface);
-        }
+    for (Surface& surface : tensor.surfaces) {
+        clear(surface);
     }
     tensor.range = {};
-    Surface& high = tensor.surfaces[w][static_cast<std::size_t>(tensor.current[w])];
+    Surface& high = tensor.surfaces[w];
     store(weights.data(), high, pool_);
     if (form_.weights) {
         std::vector<float> rest(weights.size());
@@ -116,8 +117,7 @@ void ResidentState::set_weights(std::size_t index, std::span<const float> weight
         for (std::size_t i = 0; i < rest.size(); ++i) {
             rest[i] = (weights[i] - rest[i]) * static_cast<float>(model::weight_low_scale);
         }
-        store(rest.data(), tensor.surfaces[w_low][static_cast<std::size_t>(tensor.current[w_low])],
-              pool_);
+        store(rest.data(), tensor.surfaces[w_low], pool_);
     }
 }
 
@@ -126,8 +126,7 @@ void ResidentState::get_weights(std::size_t index, std::span<float> weights) con
     load(weight(index), weights.data(), pool_);
     if (form_.weights) {
         std::vector<float> rest(weights.size());
-        load(tensor.surfaces[w_low][static_cast<std::size_t>(tensor.current[w_low])], rest.data(),
-             pool_);
+        load(tensor.surfaces[w_low], rest.data(), pool_);
         for (std::size_t i = 0; i < rest.size(); ++i) {
             weights[i] += rest[i] / static_cast<float>(model::weight_low_scale);
         }
@@ -135,22 +134,20 @@ void ResidentState::get_weights(std::size_t index, std::span<float> weights) con
 }
 
 const Surface& ResidentState::weight(std::size_t index) const {
-    const Tensor& tensor = *tensors_[index];
-    return tensor.surfaces[w][static_cast<std::size_t>(tensor.current[w])];
+    return tensors_[index]->surfaces[w];
 }
 
 Surface& ResidentState::gradient_target(std::size_t index) {
     Tensor& tensor = *tensors_[index];
-    return tensor.gradients == 0
-               ? tensor.surfaces[sum][static_cast<std::size_t>(tensor.current[sum])]
-               : *tensor.later;
+    return tensor.gradients == 0 ? tensor.surfaces[sum] : *tensor.later;
 }
 
 void ResidentState::take_gradient(std::size_t index) {
     Tensor& tensor = *tensors_[index];
-    const auto at = [&](Slot slot) { return static_cast<std::size_t>(tensor.current[slot]); };
+    auto& surfaces = tensor.surfaces;
+    auto& spare = tensor.programs->spare;
     if (tensor.gradients++ == 0) {
-        clear(tensor.surfaces[sum_low][at(sum_low)]);
+        clear(surfaces[sum_low]);
         return;
     }
     auto& program = tensor.programs->accumulate;
@@ -160,13 +157,11 @@ void ResidentState::take_gradient(std::size_t index) {
                                  device_.profile()),
              {}});
     }
-    evaluate(*program, {{{"sum", &tensor.surfaces[sum][at(sum)]},
-                         {"sum_lo", &tensor.surfaces[sum_low][at(sum_low)]},
-                         {"g", tensor.later}},
-                        {{"new_sum", &tensor.surfaces[sum][1 - at(sum)]},
-                         {"new_sum_lo", &tensor.surfaces[sum_low][1 - at(sum_low)]}}});
-    tensor.current[sum] ^= 1;
-    tensor.current[sum_low] ^= 1;
+    evaluate(*program,
+             {{{"sum", &surfaces[sum]}, {"sum_lo", &surfaces[sum_low]}, {"g", tensor.later}},
+              {{"new_sum", &spare[sum]}, {"new_sum_lo", &spare[sum_low]}}});
+    std::swap(surfaces[sum], spare[sum]);
+    std::swap(surfaces[sum_low], spare[sum_low]);
 }
 
 double ResidentState::sum_of_squares() {
@@ -177,9 +172,8 @@ double ResidentState::sum_of_squares() {
                  tensor->what.name);
         }
         Programs& use = *tensor->programs;
-        evaluate(*use.size,
-                 {{{"g", &tensor->surfaces[sum][static_cast<std::size_t>(tensor->current[sum])]}},
-                  {{"peak", &use.peak}, {"mean_square", &use.mean_square}}});
+        evaluate(*use.size, {{{"g", &tensor->surfaces[sum]}},
+                             {{"peak", &use.peak}, {"mean_square", &use.mean_square}}});
         tensor->peak = first_element(use.peak);
         if (!std::isfinite(tensor->peak)) {
             return std::numeric_limits<double>::infinity();
@@ -228,6 +222,15 @@ void ResidentState::update(const kernels::AdamW& rule) {
     const double first_correction = 1.0 - std::pow(1.0 - first, t),
                  root_correction = std::sqrt(1.0 - std::pow(1.0 - second, t));
     const double rate = static_cast<double>(rule.learning_rate);
+    // Changes of v in two surfaces are computed with a share in (1/2, 1].
+    const double low_scale =
+        form_.second_moment
+            ? std::ldexp(1.0, std::clamp(-std::ilogb(second) - 1, 0, largest_low_exponent))
+            : 1.0;
+    // Where squares vanish from v, or become 2^-25 or less and vanish themselves, m / sqrt(v) would
+    // be any number.
+    const double least_epsilon =
+        dtype_ == DType::fp16 ? std::sqrt(0x1p-24 / std::min(1.0, second * low_scale)) : 0.0;
     const double steps = form_.weights ? model::weight_low_scale : 1.0;
     for (const auto& tensor : tensors_) {
         const double change = rescale(*tensor, rule);
@@ -236,6 +239,7 @@ void ResidentState::update(const kernels::AdamW& rule) {
         scalars.gradient_factor = static_cast<double>(rule.gradient_factor) * unit;
         scalars.first_share = first;
         scalars.second_share = second;
+        scalars.second_low_scale = low_scale;
         scalars.epsilon = std::clamp(static_cast<double>(rule.epsilon) * root_correction * unit,
                                      least_epsilon, 32768.0);
         scalars.rate = steps * rate * root_correction / first_correction;
@@ -249,19 +253,19 @@ void ResidentState::update(const kernels::AdamW& rule) {
 
         device::Bindings bindings;
         bindings.inputs["scalars"] = &tensor->scalars;
-        bindings.inputs["g"] =
-            &tensor->surfaces[sum][static_cast<std::size_t>(tensor->current[sum])];
+        bindings.inputs["g"] = &tensor->surfaces[sum];
         for (int slot = 0; slot < state_slots; ++slot) {
             if (used(static_cast<Slot>(slot), form_)) {
-                auto& pair = tensor->surfaces[static_cast<std::size_t>(slot)];
-                int& current = tensor->current[static_cast<std::size_t>(slot)];
+                const auto index = static_cast<std::size_t>(slot);
                 const std::string name = slot_names[slot];
-                bindings.inputs[name] = &pair[static_cast<std::size_t>(current)];
-                current ^= 1;
-                bindings.outputs["new_" + name] = &pair[static_cast<std::size_t>(current)];
+                bindings.inputs[name] = &tensor->surfaces[index];
+                bindings.outputs["new_" + name] = &tensor->programs->spare[index];
             }
         }
         evaluate(*tensor->programs->update, bindings);
+        for (std::size_t slot = 0; slot < state_slots; ++slot) {
+            std::swap(tensor->surfaces[slot], tensor->programs->spare[slot]);
+        }
         tensor->gradients = 0;
     }
 }
@@ -271,9 +275,7 @@ std::vector<formats::TensorView> ResidentState::state() const {
     for (const auto& tensor : tensors_) {
         for (int slot = 0; slot < state_slots; ++slot) {
             if (used(static_cast<Slot>(slot), form_)) {
-                const Surface& surface =
-                    tensor->surfaces[static_cast<std::size_t>(slot)][static_cast<std::size_t>(
-                        tensor->current[static_cast<std::size_t>(slot)])];
+                const Surface& surface = tensor->surfaces[static_cast<std::size_t>(slot)];
                 const auto bytes =
                     static_cast<std::size_t>(surface.elements()) * size_in_memory(dtype_);
                 views.push_back({tensor_name(tensor->what, slot_names[slot]),
@@ -314,27 +316,12 @@ void ResidentState::restore(const formats::SafetensorsFile& file, const std::str
         };
         for (int slot = 0; slot < state_slots; ++slot) {
             if (used(static_cast<Slot>(slot), form_)) {
-                const auto index = static_cast<std::size_t>(slot);
-                take(tensor->surfaces[index][static_cast<std::size_t>(tensor->current[index])]
-                         .bytes()
-                         .data());
+                take(tensor->surfaces[static_cast<std::size_t>(slot)].bytes().data());
             }
         }
         take(tensor->range.data());
         tensor->gradients = 0;
     }
-}
-
-std::int64_t ResidentState::bytes() const {
-    std::int64_t total = 0;
-    for (const auto& tensor : tensors_) {
-        for (const auto& pair : tensor->surfaces) {
-            for (const Surface& surface : pair) {
-                total += static_cast<std::int64_t>(surface.bytes().size());
-            }
-        }
-    }
-    return total;
 }
 
 }  // namespace pome::train

@@ -31,9 +31,9 @@ struct ResidentTensor {
 std::optional<model::StateForm> resident_form(std::string_view name);
 
 /// Weights, moments and gradients of AdamW in the engine's surfaces, rewritten by programs of
-/// model/optimizer.h: equal shapes share them. Every value has two surfaces, because no program may
-/// write what it reads; they change places after it has run. The host writes eight numbers a tensor
-/// and an update, and reads two.
+/// model/optimizer.h: equal shapes share them. No program may write what it reads: it writes to
+/// spare surfaces, one set a shape, which then change places with what they replace. The host
+/// writes eight numbers a tensor and an update, and reads two.
 ///
 /// Moments are kept in a unit of each tensor's own, a power of two chosen so that the gradients
 /// that the moments remember are at most 2^7 and their squares at most 2^14: fp16's squares
@@ -51,7 +51,7 @@ class ResidentState {
     void set_weights(std::size_t index, std::span<const float> weights);
     /// Its weights with everything that both surfaces know, in fp32.
     void get_weights(std::size_t index, std::span<float> weights) const;
-    /// What programs bind as the weight; another surface after every update.
+    /// What programs bind as the weight; the reference stays, its memory changes with every update.
     const device::Surface& weight(std::size_t index) const;
 
     /// Where a program is to write the gradient of one sequence; then call take_gradient(). The
@@ -73,21 +73,18 @@ class ResidentState {
     /// Throws Error{checkpoint_mismatch} naming the tensor that is missing or does not fit.
     void restore(const formats::SafetensorsFile& file, const std::string& source);
 
-    /// Bytes of all surfaces of this.
-    std::int64_t bytes() const;
-
   private:
     enum Slot : std::uint8_t { w, w_low, m, v, v_low, sum, sum_low, slots };
     struct Programs {
         std::unique_ptr<device::Executable> update, size, accumulate;
         device::Surface peak, mean_square;
+        std::array<device::Surface, slots> spare;
     };
     struct Tensor {
         ResidentTensor what;
         Programs* programs = nullptr;
         device::Surface* later = nullptr;  ///< gradient of one sequence, after the first
-        std::array<std::array<device::Surface, 2>, slots> surfaces;
-        std::array<int, slots> current{};
+        std::array<device::Surface, slots> surfaces;
         device::Surface scalars;
         std::int64_t gradients = 0;  ///< taken since the last update
         double peak = 0.0;           ///< of the newest gradient, as it is
@@ -95,6 +92,7 @@ class ResidentState {
         std::array<float, 2> range{};
     };
     static bool used(Slot slot, const model::StateForm& form);
+    void make_surfaces(std::array<device::Surface, slots>& surfaces, const Shape& shape) const;
     Programs& programs(const Shape& shape);
     double rescale(Tensor& tensor, const kernels::AdamW& rule);
     void evaluate(device::Executable& executable, const device::Bindings& bindings);

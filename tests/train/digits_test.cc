@@ -60,6 +60,16 @@ TEST(Digits, AnOverflowSkipsTheUpdateAndHalvesTheScale) {
     EXPECT_EQ(report.loss_scale, std::ldexp(67108864.0, -static_cast<int>(report.skipped)));
 }
 
+TEST(Digits, AreRefusedWhereWeightsCannotBeInputs) {
+    ThreadPool pool(1);
+    const auto m1 = device::emulator::make_emulator("m1", {}, pool);
+    EXPECT_EQ(
+        error_text([&] { run_digits({}, *m1, pool, [](const DigitsReport&) {}); }),
+        "[train.digits] emulator:m1 does not run programs whose weights are inputs (capability "
+        "runtime_weights), and weights that lie in surfaces are; use another engine.device");
+    EXPECT_EQ(m1->compiles(), 0);
+}
+
 /// The step's gradients against central differences of its own losses, in fp32.
 void expect_gradients(const model::Classifier& classifier, std::int64_t pictures) {
     ThreadPool pool(1);

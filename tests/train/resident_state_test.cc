@@ -148,6 +148,55 @@ TEST(ResidentState, OneSurfaceStallsWhereTwoDoNot) {
     EXPECT_LT(fast.error(), 1.0);
 }
 
+TEST(ResidentState, ASecondMomentOfOneSurfaceStopsShortOfItsGradients) {
+    ThreadPool pool(1);
+    const auto m4 = device::emulator::make_emulator("m4", {}, pool);
+    // v approaches g^2 = 1 by a thousandth of the rest a step; what is less than half of its last
+    // bit is lost, so it stops a quarter short and steps are an eighth too long.
+    const std::vector<float> ones(Pair::count, 1.0F);
+    const auto error = [&](const model::StateForm& form) {
+        Pair pair(*m4, form);
+        auto rule = rule_of(1e-4, 0.999);
+        for (rule.update = 1; rule.update <= 2500; ++rule.update) {
+            pair.step(ones, rule);
+        }
+        return pair.error();
+    };
+    const double two = error({}), one = error({.weights = true, .second_moment = false});
+    EXPECT_LT(two, 0.2);
+    EXPECT_GT(one, 5.0 * two);
+    EXPECT_GT(one, 0.5);
+}
+
+TEST(ResidentState, SmallGradientsBesideLargeOnesTakeTheirOwnSteps) {
+    ThreadPool pool(1);
+    const auto m4 = device::emulator::make_emulator("m4", {}, pool);
+    for (const double beta2 : {0.95, 0.999}) {
+        Pair pair(*m4, {});
+        std::vector<float> g(Pair::count), before(Pair::count), after(Pair::count);
+        for (std::size_t i = 0; i < g.size(); ++i) {
+            g[i] = static_cast<float>(std::ldexp(256.0, -static_cast<int>(i % 28)));
+        }
+        pair.state().get_weights(0, before);
+        auto rule = rule_of(1e-4, beta2);
+        rule.weight_decay = 0.0F;
+        for (rule.update = 1; rule.update <= 100; ++rule.update) {
+            pair.step(g, rule);
+        }
+        pair.state().get_weights(0, after);
+        for (std::size_t i = 0; i < g.size(); ++i) {
+            // Adam's step is the rate, whatever the size; 2^-17 of the largest and below, epsilon's
+            // floor makes it shorter, and nothing makes it longer.
+            const double travelled = static_cast<double>(before[i] - after[i]) / (100 * 1e-4);
+            EXPECT_LT(travelled, 1.1) << beta2 << " 2^-" << i % 28;
+            if (i % 28 <= 12) {
+                EXPECT_GT(travelled, 0.9) << beta2 << " 2^-" << i % 28;
+            }
+            EXPECT_GE(travelled, 0.0) << beta2 << " 2^-" << i % 28;
+        }
+    }
+}
+
 TEST(ResidentState, UnitsFollowGradientsThatFadeAndGrow) {
     ThreadPool pool(1);
     const auto m4 = device::emulator::make_emulator("m4", {}, pool);
