@@ -33,7 +33,7 @@ std::optional<model::StateForm> resident_form(std::string_view name);
 /// Weights, moments and gradients of AdamW in the engine's surfaces, rewritten by programs of
 /// model/optimizer.h: equal shapes share them. No program may write what it reads: it writes to
 /// spare surfaces, one set a shape, which then change places with what they replace. The host
-/// writes eight numbers a tensor and an update, and reads two.
+/// writes ten numbers a tensor and an update, and reads two.
 ///
 /// Moments are kept in a unit of each tensor's own, a power of two chosen so that the gradients
 /// that the moments remember are at most 2^7 and their squares at most 2^14: fp16's squares
