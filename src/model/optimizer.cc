@@ -1,5 +1,7 @@
 #include "model/optimizer.h"
 
+#include <array>
+
 #include "base/error.h"
 
 namespace pome::model {
@@ -33,19 +35,18 @@ void expect_matrix(const Shape& shape) {
     }
 }
 
-}  // namespace
+std::string numbered(std::string_view part, std::size_t index) {
+    return std::string(part) + "_" + std::to_string(index);
+}
 
-mil::Function adamw_function(const Shape& shape, DType dtype, const StateForm& form) {
-    expect_matrix(shape);
-    Builder b;
+/// The part of adamw_function() that is about tensor `index`.
+void update_one(Builder& b, const Shape& shape, DType dtype, const StateForm& form,
+                std::size_t index, const Value& scalars) {
     const Type type = Type::tensor(dtype, shape);
-    const Value w = b.input("w", type);
-    const Value w_low = form.weights ? b.input("w_lo", type) : Value{};
-    const Value m = b.input("m", type), v = b.input("v", type);
-    const Value v_low = form.second_moment ? b.input("v_lo", type) : Value{};
-    const Value g = b.input("g", type);
-    const Value scalars = b.input("scalars", Type::tensor(dtype, {1, update_scalar_count, 1, 1}));
-    std::int64_t next = 0;
+    const auto input = [&](std::string_view part) { return Value{numbered(part, index), type}; };
+    const Value w = input("w"), m = input("m"), v = input("v"), g = input("g");
+    const Value w_low = input("w_lo"), v_low = input("v_lo");  // where the form has them
+    std::int64_t next = static_cast<std::int64_t>(index) * update_scalar_count;
     const auto scalar = [&] { return b.slice(scalars, {0, next++, 0, 0}, {1, 1, 1, 1}); };
     const Value gradient_factor = scalar(), first_share = scalar(), second_share = scalar(),
                 epsilon = scalar(), rate = scalar(), decay = scalar(), rescale = scalar(),
@@ -79,45 +80,80 @@ mil::Function adamw_function(const Shape& shape, DType dtype, const StateForm& f
         w_after.high = b.sub(w, change);
     }
 
-    give(b, w_after.high, "new_w");
+    const auto out = [&](const Value& value, std::string_view part) {
+        give(b, value, "new_" + numbered(part, index));
+    };
+    out(w_after.high, "w");
     if (form.weights) {
-        give(b, w_after.low, "new_w_lo");
+        out(w_after.low, "w_lo");
     }
-    give(b, m_after, "new_m");
-    give(b, v_after.high, "new_v");
+    out(m_after, "m");
+    out(v_after.high, "v");
     if (form.second_moment) {
-        give(b, v_after.low, "new_v_lo");
+        out(v_after.low, "v_lo");
+    }
+}
+
+}  // namespace
+
+mil::Function adamw_function(const std::vector<Shape>& shapes, DType dtype, const StateForm& form) {
+    Builder b;
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        expect_matrix(shapes[i]);
+        const Type type = Type::tensor(dtype, shapes[i]);
+        for (const std::string_view part : {"w", "w_lo", "m", "v", "v_lo", "g"}) {
+            if ((part != "w_lo" || form.weights) && (part != "v_lo" || form.second_moment)) {
+                b.input(numbered(part, i), type);
+            }
+        }
+    }
+    const auto count = static_cast<std::int64_t>(shapes.size()) * update_scalar_count;
+    const Value scalars = b.input("scalars", Type::tensor(dtype, {1, count, 1, 1}));
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        update_one(b, shapes[i], dtype, form, i, scalars);
     }
     return b.take();
 }
 
-mil::Function gradient_size_function(const Shape& shape, DType dtype) {
-    expect_matrix(shape);
+mil::Function gradient_size_function(const std::vector<Shape>& shapes, DType dtype) {
     Builder b;
-    const Value g = b.input("g", Type::tensor(dtype, shape));
-    const Value size = b.unary("abs", g);
-    const Value peak =
-        b.call("reduce_max",
-               {{"axes", b.integers({1, 2, 3})}, {"keep_dims", b.boolean(true)}, {"x", size}});
-    // Never zero, so that a gradient of zeros is 0 / 2^-14.
-    const Value divisor = b.call("maximum", {{"x", peak}, {"y", b.number(dtype, 0x1p-14)}});
-    const Value ratio = b.real_div(size, divisor);
-    const Value rows = b.reduce_sum(b.mul(ratio, ratio), {3}, true);
-    const Value mean = b.call(
-        "reduce_mean", {{"axes", b.integers({1})}, {"keep_dims", b.boolean(true)}, {"x", rows}});
-    give(b, peak, "peak");
-    give(b, mean, "mean_square");
+    std::vector<Value> gradients, sizes;
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        expect_matrix(shapes[i]);
+        gradients.push_back(b.input(numbered("g", i), Type::tensor(dtype, shapes[i])));
+    }
+    for (const Value& g : gradients) {
+        const Value size = b.unary("abs", g);
+        const Value peak =
+            b.call("reduce_max",
+                   {{"axes", b.integers({1, 2, 3})}, {"keep_dims", b.boolean(true)}, {"x", size}});
+        // Never zero, so that a gradient of zeros is 0 / 2^-14.
+        const Value divisor = b.call("maximum", {{"x", peak}, {"y", b.number(dtype, 0x1p-14)}});
+        const Value ratio = b.real_div(size, divisor);
+        const Value rows = b.reduce_sum(b.mul(ratio, ratio), {3}, true);
+        sizes.push_back(peak);
+        sizes.push_back(
+            b.call("reduce_mean",
+                   {{"axes", b.integers({1})}, {"keep_dims", b.boolean(true)}, {"x", rows}}));
+    }
+    give(b, b.concat(sizes, 1), "sizes");
     return b.take();
 }
 
-mil::Function accumulate_function(const Shape& shape, DType dtype) {
-    expect_matrix(shape);
+mil::Function accumulate_function(const std::vector<Shape>& shapes, DType dtype) {
     Builder b;
-    const Type type = Type::tensor(dtype, shape);
-    const Value sum = b.input("sum", type), low = b.input("sum_lo", type), g = b.input("g", type);
-    const Pair after = compensated_sum(b, sum, low, g);
-    give(b, after.high, "new_sum");
-    give(b, after.low, "new_sum_lo");
+    std::vector<std::array<Value, 3>> inputs;
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        expect_matrix(shapes[i]);
+        const Type type = Type::tensor(dtype, shapes[i]);
+        inputs.push_back({b.input(numbered("sum", i), type), b.input(numbered("sum_lo", i), type),
+                          b.input(numbered("g", i), type)});
+    }
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        const Pair after = compensated_sum(b, inputs[i][0], inputs[i][1], inputs[i][2]);
+        give(b, after.high, "new_" + numbered("sum", i));
+        give(b, after.low, "new_" + numbered("sum_lo", i));
+    }
     return b.take();
 }
 

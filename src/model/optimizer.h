@@ -20,7 +20,7 @@ struct StateForm {
 /// be a subnormal number of a few bits.
 constexpr double weight_low_scale = 2048.0;
 
-/// The numbers of one update of one tensor, in the order of the input "scalars" [1, 10, 1, 1]. The
+/// The numbers of one update of one tensor, in the order in which the input "scalars" has them. The
 /// moments are kept in units of their own: true gradients times a power of two, `unit`, which keeps
 /// their squares in fp16's range.
 struct UpdateScalars {
@@ -50,8 +50,9 @@ struct UpdateScalars {
 };
 constexpr std::int64_t update_scalar_count = 10;
 
-/// AdamW of a tensor [1, R, 1, C]: inputs w, m, v, g, scalars (and w_lo, v_lo as the form says),
-/// outputs new_w, new_m, new_v (new_w_lo, new_v_lo):
+/// AdamW of n tensors [1, R, 1, C] in one program: for each i < n inputs w_i, m_i, v_i, g_i (and
+/// w_lo_i, v_lo_i as the form says), then scalars [1, 10 n, 1, 1]; outputs new_w_i, new_m_i,
+/// new_v_i (new_w_lo_i, new_v_lo_i):
 ///
 ///   G = gradient_factor g,  m' = m + first_share (G - m),  v' = v + second_share (G^2 - v)
 ///   w' = w - rate m' / (sqrt(v') + epsilon) - decay w
@@ -59,14 +60,14 @@ constexpr std::int64_t update_scalar_count = 10;
 /// where m and v are first multiplied by rescale and its square. A sum of two surfaces is updated
 /// as t = lo + change, hi' = hi + t, lo' = t - (hi' - hi): nothing of the change is lost but what
 /// t's own rounding takes. Elementwise ops only: they have fp16's whole range.
-mil::Function adamw_function(const Shape& shape, DType dtype, const StateForm& form);
+mil::Function adamw_function(const std::vector<Shape>& shapes, DType dtype, const StateForm& form);
 
-/// The size of g [1, R, 1, C], whatever its scale: peak = max |g| and mean_square = mean over rows
-/// of sum over columns of (g / peak)^2, both [1, 1, 1, 1]; |g|^2 = peak^2 R mean_square. peak is
-/// infinite when an element is.
-mil::Function gradient_size_function(const Shape& shape, DType dtype);
+/// The sizes of g_i [1, R, 1, C], whatever their scales: output sizes [1, 2 n, 1, 1], for each i
+/// peak = max |g| and mean_square = mean over rows of sum over columns of (g / peak)^2; |g|^2 =
+/// peak^2 R mean_square. peak is infinite when an element is.
+mil::Function gradient_size_function(const std::vector<Shape>& shapes, DType dtype);
 
-/// Sum of the gradients of a batch: inputs sum, sum_lo, g, outputs new_sum, new_sum_lo.
-mil::Function accumulate_function(const Shape& shape, DType dtype);
+/// Sums of the gradients of a batch: inputs sum_i, sum_lo_i, g_i, outputs new_sum_i, new_sum_lo_i.
+mil::Function accumulate_function(const std::vector<Shape>& shapes, DType dtype);
 
 }  // namespace pome::model

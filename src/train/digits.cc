@@ -49,9 +49,7 @@ class EngineState final : public State {
     const Surface& weight(std::size_t index) const override { return state_.weight(index); }
     Surface& gradient(std::size_t index) override { return state_.gradient_target(index); }
     double sum_of_squares() override {
-        for (std::size_t i = 0; i < state_.size(); ++i) {
-            state_.take_gradient(i);
-        }
+        state_.take_gradients(0);
         return state_.sum_of_squares();
     }
     void update(const kernels::AdamW& rule) override { state_.update(rule); }
@@ -390,7 +388,7 @@ DigitsReport run_digits(const DigitsConfig& c, device::Device& device, ThreadPoo
     std::vector<std::vector<float>> start;
     for (const auto& weight : classification.weights()) {
         const bool matrix = weight.deviation > 0.0;
-        tensors.push_back({weight.name, weight.rows, weight.columns, matrix, {}});
+        tensors.push_back({weight.name, weight.rows, weight.columns, matrix, 0});
         std::vector<float> values(static_cast<std::size_t>(weight.rows * weight.columns));
         for (float& value : values) {
             value = static_cast<float>(matrix ? weight.deviation * random.normal() : 0.0);

@@ -1,19 +1,16 @@
 #include "train/resident_pipeline.h"
 
-#include <fmt/format.h>
-
 namespace pome::train {
 namespace {
 
 std::vector<ResidentTensor> tensors_of(const model::Architecture& architecture) {
     std::vector<ResidentTensor> tensors;
-    for (const model::Block& block : architecture.blocks) {
-        for (std::size_t at = 0; at < block.weights.size(); ++at) {
+    for (std::size_t block = 0; block < architecture.blocks.size(); ++block) {
+        for (const std::string& name : architecture.blocks[block].weights) {
             for (const model::Parameter& parameter : architecture.parameters) {
-                if (parameter.name == block.weights[at]) {
-                    tensors.push_back({parameter.name, parameter.shape[0], parameter.shape[1],
-                                       parameter.decays,
-                                       fmt::format("{} {}", static_cast<int>(block.stage), at)});
+                if (parameter.name == name) {
+                    tensors.push_back(
+                        {name, parameter.shape[0], parameter.shape[1], parameter.decays, block});
                 }
             }
         }
@@ -73,9 +70,7 @@ void ResidentPipeline::evaluate(std::size_t block, Direction direction) {
 }
 
 void ResidentPipeline::add_weight_gradients(std::size_t block, ParameterSet& /*gradients*/) {
-    for (std::size_t at = 0; at < layer(block).kind->stage.weights.size(); ++at) {
-        state_.take_gradient(tensor(block, at));
-    }
+    state_.take_gradients(block);
 }
 
 double ResidentPipeline::sum_of_squares() {

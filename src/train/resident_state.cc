@@ -1,5 +1,7 @@
 #include "train/resident_state.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -25,11 +27,6 @@ double rounded(double value, DType dtype) {
     return dtype == DType::fp16
                ? static_cast<double>(to_float(to_fp16(value, Rounding::nearest_even)))
                : static_cast<double>(static_cast<float>(value));
-}
-
-double first_element(const Surface& surface) {
-    return surface.type().dtype == DType::fp16 ? static_cast<double>(to_float(*surface.halves()))
-                                               : static_cast<double>(*surface.floats());
 }
 
 void clear(Surface& surface) {
@@ -58,42 +55,60 @@ ResidentState::ResidentState(device::Device& device, ThreadPool& pool, Times& ti
     : device_(device), pool_(pool), times_(times), form_(form), dtype_(device.profile().compute) {
     for (auto& what : tensors) {
         auto tensor = std::make_unique<Tensor>();
-        const Shape shape{1, what.rows, 1, what.columns};
         tensor->what = std::move(what);
-        tensor->programs = &programs(shape);
-        const std::string group =
-            tensor->what.group.empty() ? tensor->what.name : tensor->what.group;
-        tensor->later = &later_.try_emplace({group, shape.text()}, mil::Type::tensor(dtype_, shape))
-                             .first->second;
-        make_surfaces(tensor->surfaces, shape);
-        tensor->scalars = Surface(mil::Type::tensor(dtype_, {1, model::update_scalar_count, 1, 1}));
+        make_surfaces(tensor->surfaces, {1, tensor->what.rows, 1, tensor->what.columns});
+        bundles_.resize(std::max(bundles_.size(), tensor->what.bundle + 1));
+        auto& members = bundles_[tensor->what.bundle].tensors;
+        tensor->place = members.size();
+        members.push_back(tensor.get());
         tensors_.push_back(std::move(tensor));
+    }
+    for (Bundle& bundle : bundles_) {
+        std::vector<Shape> shapes;
+        for (const Tensor* tensor : bundle.tensors) {
+            shapes.push_back({1, tensor->what.rows, 1, tensor->what.columns});
+        }
+        bundle.programs = &programs(shapes);
     }
 }
 
 ResidentState::~ResidentState() = default;
 
+Surface ResidentState::surface(const Shape& shape) const {
+    return Surface(mil::Type::tensor(dtype_, shape));
+}
+
 void ResidentState::make_surfaces(std::array<Surface, slots>& surfaces, const Shape& shape) const {
     for (int slot = 0; slot < slots; ++slot) {
         if (used(static_cast<Slot>(slot), form_)) {
-            surfaces[static_cast<std::size_t>(slot)] = Surface(mil::Type::tensor(dtype_, shape));
+            surfaces[static_cast<std::size_t>(slot)] = surface(shape);
         }
     }
 }
 
-ResidentState::Programs& ResidentState::programs(const Shape& shape) {
-    auto& slot = programs_[shape.text()];
+std::unique_ptr<device::Executable> ResidentState::compile(mil::Function function) {
+    return device_.compile({device::program_for(std::move(function), device_.profile()), {}});
+}
+
+ResidentState::Programs& ResidentState::programs(const std::vector<Shape>& shapes) {
+    std::string key;
+    for (const Shape& shape : shapes) {
+        key += shape.text();
+    }
+    auto& slot = programs_[key];
     if (!slot) {
         slot = std::make_unique<Programs>();
-        const auto compile = [&](mil::Function function) {
-            return device_.compile(
-                {device::program_for(std::move(function), device_.profile()), {}});
-        };
-        slot->update = compile(model::adamw_function(shape, dtype_, form_));
-        slot->size = compile(model::gradient_size_function(shape, dtype_));
-        slot->peak = Surface(mil::Type::tensor(dtype_, {1, 1, 1, 1}));
-        make_surfaces(slot->spare, shape);
-        slot->mean_square = Surface(mil::Type::tensor(dtype_, {1, 1, 1, 1}));
+        slot->shapes = shapes;
+        slot->update = compile(model::adamw_function(shapes, dtype_, form_));
+        slot->size = compile(model::gradient_size_function(shapes, dtype_));
+        const auto count = static_cast<std::int64_t>(shapes.size());
+        slot->scalars = surface({1, count * model::update_scalar_count, 1, 1});
+        slot->sizes = surface({1, 2 * count, 1, 1});
+        slot->spare.resize(shapes.size());
+        for (std::size_t i = 0; i < shapes.size(); ++i) {
+            slot->later.push_back(surface(shapes[i]));
+            make_surfaces(slot->spare[i], shapes[i]);
+        }
     }
     return *slot;
 }
@@ -139,56 +154,72 @@ const Surface& ResidentState::weight(std::size_t index) const {
 
 Surface& ResidentState::gradient_target(std::size_t index) {
     Tensor& tensor = *tensors_[index];
-    return tensor.gradients == 0 ? tensor.surfaces[sum] : *tensor.later;
+    Bundle& bundle = bundles_[tensor.what.bundle];
+    return bundle.gradients == 0 ? tensor.surfaces[sum] : bundle.programs->later[tensor.place];
 }
 
-void ResidentState::take_gradient(std::size_t index) {
-    Tensor& tensor = *tensors_[index];
-    auto& surfaces = tensor.surfaces;
-    auto& spare = tensor.programs->spare;
-    if (tensor.gradients++ == 0) {
-        clear(surfaces[sum_low]);
+void ResidentState::take_gradients(std::size_t index) {
+    Bundle& bundle = bundles_[index];
+    Programs& use = *bundle.programs;
+    if (bundle.gradients++ == 0) {
+        for (Tensor* tensor : bundle.tensors) {
+            clear(tensor->surfaces[sum_low]);
+        }
         return;
     }
-    auto& program = tensor.programs->accumulate;
-    if (!program) {
-        program = device_.compile(
-            {device::program_for(model::accumulate_function(tensor.later->type().shape, dtype_),
-                                 device_.profile()),
-             {}});
+    if (!use.accumulate) {
+        use.accumulate = compile(model::accumulate_function(use.shapes, dtype_));
     }
-    evaluate(*program,
-             {{{"sum", &surfaces[sum]}, {"sum_lo", &surfaces[sum_low]}, {"g", tensor.later}},
-              {{"new_sum", &spare[sum]}, {"new_sum_lo", &spare[sum_low]}}});
-    std::swap(surfaces[sum], spare[sum]);
-    std::swap(surfaces[sum_low], spare[sum_low]);
+    device::Bindings bindings;
+    for (std::size_t i = 0; i < bundle.tensors.size(); ++i) {
+        auto& surfaces = bundle.tensors[i]->surfaces;
+        bindings.inputs[fmt::format("sum_{}", i)] = &surfaces[sum];
+        bindings.inputs[fmt::format("sum_lo_{}", i)] = &surfaces[sum_low];
+        bindings.inputs[fmt::format("g_{}", i)] = &use.later[i];
+        bindings.outputs[fmt::format("new_sum_{}", i)] = &use.spare[i][sum];
+        bindings.outputs[fmt::format("new_sum_lo_{}", i)] = &use.spare[i][sum_low];
+    }
+    evaluate(*use.accumulate, bindings);
+    for (std::size_t i = 0; i < bundle.tensors.size(); ++i) {
+        std::swap(bundle.tensors[i]->surfaces[sum], use.spare[i][sum]);
+        std::swap(bundle.tensors[i]->surfaces[sum_low], use.spare[i][sum_low]);
+    }
 }
 
 double ResidentState::sum_of_squares() {
     double total = 0.0;
-    for (const auto& tensor : tensors_) {
-        if (tensor->gradients == 0) {
+    for (const Bundle& bundle : bundles_) {
+        if (bundle.gradients == 0) {
             fail(Code::invalid_argument, "train.resident", "'{}' has no gradient",
-                 tensor->what.name);
+                 bundle.tensors.front()->what.name);
         }
-        Programs& use = *tensor->programs;
-        evaluate(*use.size, {{{"g", &tensor->surfaces[sum]}},
-                             {{"peak", &use.peak}, {"mean_square", &use.mean_square}}});
-        tensor->peak = first_element(use.peak);
-        if (!std::isfinite(tensor->peak)) {
-            return std::numeric_limits<double>::infinity();
+        Programs& use = *bundle.programs;
+        device::Bindings bindings;
+        for (std::size_t i = 0; i < bundle.tensors.size(); ++i) {
+            bindings.inputs[fmt::format("g_{}", i)] = &bundle.tensors[i]->surfaces[sum];
         }
-        // A peak below 2^-14 was divided by 2^-14.
-        const double divisor = std::max(tensor->peak, 0x1p-14);
-        total += divisor * divisor * static_cast<double>(tensor->what.rows) *
-                 first_element(use.mean_square);
+        bindings.outputs["sizes"] = &use.sizes;
+        evaluate(*use.size, bindings);
+        std::vector<float> sizes(static_cast<std::size_t>(use.sizes.elements()));
+        load(use.sizes, sizes.data(), pool_);
+        for (std::size_t i = 0; i < bundle.tensors.size(); ++i) {
+            Tensor& tensor = *bundle.tensors[i];
+            tensor.peak = static_cast<double>(sizes[2 * i]);
+            if (!std::isfinite(tensor.peak)) {
+                return std::numeric_limits<double>::infinity();
+            }
+            // A peak below 2^-14 was divided by 2^-14.
+            const double divisor = std::max(tensor.peak, 0x1p-14);
+            total += divisor * divisor * static_cast<double>(tensor.what.rows) *
+                     static_cast<double>(sizes[2 * i + 1]);
+        }
     }
     return total;
 }
 
 void ResidentState::discard_gradients() {
-    for (const auto& tensor : tensors_) {
-        tensor->gradients = 0;
+    for (Bundle& bundle : bundles_) {
+        bundle.gradients = 0;
     }
 }
 
@@ -232,41 +263,47 @@ void ResidentState::update(const kernels::AdamW& rule) {
     const double least_epsilon =
         dtype_ == DType::fp16 ? std::sqrt(0x1p-24 / std::min(1.0, second * low_scale)) : 0.0;
     const double steps = form_.weights ? model::weight_low_scale : 1.0;
-    for (const auto& tensor : tensors_) {
-        const double change = rescale(*tensor, rule);
-        const double unit = std::ldexp(1.0, static_cast<int>(tensor->range[1]));
-        model::UpdateScalars scalars;
-        scalars.gradient_factor = static_cast<double>(rule.gradient_factor) * unit;
-        scalars.first_share = first;
-        scalars.second_share = second;
-        scalars.second_low_scale = low_scale;
-        scalars.epsilon = std::clamp(static_cast<double>(rule.epsilon) * root_correction * unit,
-                                     least_epsilon, 32768.0);
-        scalars.rate = steps * rate * root_correction / first_correction;
-        scalars.decay =
-            tensor->what.decays ? steps * rate * static_cast<double>(rule.weight_decay) : 0.0;
-        scalars.rescale = change;
-        scalars.square_rescale = change * change;
-        const auto values = scalars.values();
-        const std::vector<float> floats(values.begin(), values.end());
-        store(floats.data(), tensor->scalars, pool_);
-
+    for (Bundle& bundle : bundles_) {
+        Programs& use = *bundle.programs;
         device::Bindings bindings;
-        bindings.inputs["scalars"] = &tensor->scalars;
-        bindings.inputs["g"] = &tensor->surfaces[sum];
-        for (int slot = 0; slot < state_slots; ++slot) {
-            if (used(static_cast<Slot>(slot), form_)) {
-                const auto index = static_cast<std::size_t>(slot);
-                const std::string name = slot_names[slot];
-                bindings.inputs[name] = &tensor->surfaces[index];
-                bindings.outputs["new_" + name] = &tensor->programs->spare[index];
+        bindings.inputs["scalars"] = &use.scalars;
+        std::vector<float> numbers;
+        for (std::size_t i = 0; i < bundle.tensors.size(); ++i) {
+            Tensor& tensor = *bundle.tensors[i];
+            const double change = rescale(tensor, rule);
+            const double unit = std::ldexp(1.0, static_cast<int>(tensor.range[1]));
+            model::UpdateScalars scalars;
+            scalars.gradient_factor = static_cast<double>(rule.gradient_factor) * unit;
+            scalars.first_share = first;
+            scalars.second_share = second;
+            scalars.second_low_scale = low_scale;
+            scalars.epsilon = std::clamp(static_cast<double>(rule.epsilon) * root_correction * unit,
+                                         least_epsilon, 32768.0);
+            scalars.rate = steps * rate * root_correction / first_correction;
+            scalars.decay =
+                tensor.what.decays ? steps * rate * static_cast<double>(rule.weight_decay) : 0.0;
+            scalars.rescale = change;
+            scalars.square_rescale = change * change;
+            for (const double value : scalars.values()) {
+                numbers.push_back(static_cast<float>(value));
+            }
+            bindings.inputs[fmt::format("g_{}", i)] = &tensor.surfaces[sum];
+            for (std::size_t slot = 0; slot < state_slots; ++slot) {
+                if (used(static_cast<Slot>(slot), form_)) {
+                    const std::string name = fmt::format("{}_{}", slot_names[slot], i);
+                    bindings.inputs[name] = &tensor.surfaces[slot];
+                    bindings.outputs["new_" + name] = &use.spare[i][slot];
+                }
             }
         }
-        evaluate(*tensor->programs->update, bindings);
-        for (std::size_t slot = 0; slot < state_slots; ++slot) {
-            std::swap(tensor->surfaces[slot], tensor->programs->spare[slot]);
+        store(numbers.data(), use.scalars, pool_);
+        evaluate(*use.update, bindings);
+        for (std::size_t i = 0; i < bundle.tensors.size(); ++i) {
+            for (std::size_t slot = 0; slot < state_slots; ++slot) {
+                std::swap(bundle.tensors[i]->surfaces[slot], use.spare[i][slot]);
+            }
         }
-        tensor->gradients = 0;
+        bundle.gradients = 0;
     }
 }
 
@@ -320,8 +357,8 @@ void ResidentState::restore(const formats::SafetensorsFile& file, const std::str
             }
         }
         take(tensor->range.data());
-        tensor->gradients = 0;
     }
+    discard_gradients();
 }
 
 }  // namespace pome::train

@@ -65,6 +65,7 @@ class Trainer {
     Outcome run(const std::function<void(const Report&)>& report, const std::atomic<bool>& stop);
 
     const model::Architecture& architecture() const { return architecture_; }
+    /// Those that the pipeline keeps are as they were last saved.
     const ParameterSet& weights() const { return weights_; }
     const Config& config() const { return config_; }
     std::int64_t step() const { return step_; }

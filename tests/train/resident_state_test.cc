@@ -50,7 +50,7 @@ kernels::AdamW rule_of(double rate, double beta2) {
 class Pair {
   public:
     Pair(device::Device& device, const model::StateForm& form)
-        : state_(device, pool_, times_, {{"w", rows, columns, true, {}}}, form), exact_(count) {
+        : state_(device, pool_, times_, {{"w", rows, columns, true, 0}}, form), exact_(count) {
         std::vector<float> weights(count);
         for (std::size_t i = 0; i < count; ++i) {
             weights[i] = static_cast<float>(0.3 * random_.normal());
@@ -64,7 +64,7 @@ class Pair {
         auto& surface = state_.gradient_target(0);
         store(g.data(), surface, pool_);
         load(surface, g.data(), pool_);
-        state_.take_gradient(0);
+        state_.take_gradients(0);
         EXPECT_TRUE(std::isfinite(state_.sum_of_squares()));
         state_.update(rule);
         travelled_ += static_cast<double>(rule.learning_rate);
@@ -231,7 +231,7 @@ TEST(ResidentState, SumsABatchAndMeasuresIt) {
             auto& target = pair.state().gradient_target(0);
             store(g.data(), target, pool);
             load(target, g.data(), pool);
-            pair.state().take_gradient(0);
+            pair.state().take_gradients(0);
             for (std::size_t i = 0; i < g.size(); ++i) {
                 total[i] += static_cast<double>(g[i]);
             }
@@ -245,27 +245,30 @@ TEST(ResidentState, SumsABatchAndMeasuresIt) {
     }
 }
 
-TEST(ResidentState, EqualShapesOfOneProgramKeepTheirGradientsApart) {
+TEST(ResidentState, BundlesShareProgramsAndKeepTheirGradientsApart) {
     ThreadPool pool(1);
     Times times;
     const auto m4 = device::emulator::make_emulator("m4", {}, pool);
-    ResidentState state(
-        *m4, pool, times,
-        {{"a.0", 4, 8, true, "a"}, {"b.0", 4, 8, true, "b"}, {"a.1", 4, 8, true, "a"}}, {});
+    ResidentState state(*m4, pool, times,
+                        {{"a.0", 4, 8, true, 0},
+                         {"b.0", 4, 8, true, 0},
+                         {"a.1", 4, 8, true, 1},
+                         {"b.1", 4, 8, true, 1}},
+                        {});
     EXPECT_EQ(m4->compiles(), 2);
-    EXPECT_NE(&state.gradient_target(0), &state.gradient_target(1));
     const std::vector<float> ones(32, 1.0F), twos(32, 2.0F), zeros(32, 0.0F);
     for (int sequence = 0; sequence < 2; ++sequence) {
         // As backward programs do: both outputs at once, then both are taken; then the next
         // layer's.
+        EXPECT_NE(&state.gradient_target(0), &state.gradient_target(1));
         store(ones.data(), state.gradient_target(0), pool);
         store(twos.data(), state.gradient_target(1), pool);
-        state.take_gradient(0);
-        state.take_gradient(1);
+        state.take_gradients(0);
         store(zeros.data(), state.gradient_target(2), pool);
-        state.take_gradient(2);
+        store(twos.data(), state.gradient_target(3), pool);
+        state.take_gradients(1);
     }
-    EXPECT_EQ(state.sum_of_squares(), 32 * 2.0 * 2.0 + 32 * 4.0 * 4.0);
+    EXPECT_EQ(state.sum_of_squares(), 32 * (2.0 * 2.0 + 4.0 * 4.0 + 4.0 * 4.0));
     EXPECT_EQ(m4->compiles(), 3);
 }
 
@@ -277,7 +280,7 @@ TEST(ResidentState, AnInfiniteGradientShowsBeforeTheUpdate) {
     pair.state().get_weights(0, before);
     g[77] = std::numeric_limits<float>::infinity();
     store(g.data(), pair.state().gradient_target(0), pool);
-    pair.state().take_gradient(0);
+    pair.state().take_gradients(0);
     EXPECT_TRUE(std::isinf(pair.state().sum_of_squares()));
     pair.state().discard_gradients();
     pair.state().get_weights(0, after);
@@ -286,7 +289,7 @@ TEST(ResidentState, AnInfiniteGradientShowsBeforeTheUpdate) {
               "[train.resident] 'w' has no gradient");
     std::fill(g.begin(), g.end(), 0.0F);  // nothing at all is no overflow
     store(g.data(), pair.state().gradient_target(0), pool);
-    pair.state().take_gradient(0);
+    pair.state().take_gradients(0);
     EXPECT_EQ(pair.state().sum_of_squares(), 0.0);
 }
 
