@@ -147,7 +147,7 @@ int train_tiny(const TrainOptions& options, const std::string& text) {
 int train_digits(const TrainOptions& options, const std::string& text) {
     const auto config = train::parse_digits_config(text, options.config, options.settings);
     ThreadPool pool(config.threads);
-    const auto device = open_device(config.device, config.numerics, pool);
+    const auto device = open_device(device_of(config.device, config.numerics, options), pool);
     train::run_digits(config, *device, pool, [&](const train::DigitsReport& line) {
         if (options.json) {
             fmt::print("{}\n", nlohmann::json{{"step", line.step},

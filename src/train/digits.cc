@@ -9,6 +9,7 @@
 #include "train/digits_data.h"
 #include "train/resident_state.h"
 #include "train/schedule.h"
+#include "train/stopwatch.h"
 #include "train/surface_io.h"
 
 namespace pome::train {

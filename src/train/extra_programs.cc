@@ -4,31 +4,12 @@
 
 #include "base/error.h"
 #include "mil/autodiff/autodiff.h"
+#include "train/stopwatch.h"
 #include "train/surface_io.h"
 
 namespace pome::train {
 
 using device::Surface;
-
-namespace {
-
-/// Adds the time from its construction to its destruction.
-class Stopwatch {
-  public:
-    explicit Stopwatch(double& milliseconds) : milliseconds_(milliseconds) {}
-    ~Stopwatch() {
-        const std::chrono::duration<double, std::milli> passed = Timeline::Clock::now() - start_;
-        milliseconds_ += passed.count();
-    }
-    Stopwatch(const Stopwatch&) = delete;
-    Stopwatch& operator=(const Stopwatch&) = delete;
-
-  private:
-    double& milliseconds_;
-    Timeline::Clock::time_point start_ = Timeline::Clock::now();
-};
-
-}  // namespace
 
 std::int64_t channel_limit(const device::Profile& profile) {
     return profile.limits.max_channels;

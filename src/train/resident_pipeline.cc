@@ -51,7 +51,7 @@ void ResidentPipeline::stage_weights(const ParameterSet& weights) {
     if (started_) {
         return;
     }
-    const Stopwatch watch(times().io);
+    const Span span = this->span(Part::io, "stage weights");
     for (const auto& [name, index] : index_) {
         state_.set_weights(index, weights.values(name));
     }

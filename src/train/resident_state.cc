@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "train/stopwatch.h"
 #include "train/surface_io.h"
 
 namespace pome::train {
