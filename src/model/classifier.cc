@@ -13,17 +13,21 @@ using mil::Value;
 
 class ClassifierBuilder {
   public:
-    ClassifierBuilder(Shape input, DType dtype) : dtype_(dtype) {
-        classifier_.input = std::move(input);
-    }
+    explicit ClassifierBuilder(DType dtype) : dtype_(dtype) {}
     Builder& ops() { return builder_; }
-    Value input() { return builder_.input("x", Type::tensor(dtype_, classifier_.input)); }
+    Value input(std::int64_t pixels, std::int64_t pictures) {
+        return builder_.input("x", Type::tensor(dtype_, {1, pixels, 1, pictures}));
+    }
     /// Seen as [1, 1, rows, columns].
     Value weight(const std::string& name, std::int64_t rows, std::int64_t columns,
                  double deviation) {
-        classifier_.weights.push_back({name, rows, columns, deviation});
-        return builder_.reshape(builder_.input(name, Type::tensor(dtype_, {1, rows, 1, columns})),
-                                {1, 1, rows, columns});
+        constexpr std::int64_t line = 32;  // engines want rows of 64 bytes
+        const std::int64_t wide = (columns + line - 1) / line * line;
+        const Shape surface{1, rows, 1, wide};
+        classifier_.weights.push_back({name, rows, columns, surface, deviation});
+        const Value whole = builder_.reshape(builder_.input(name, Type::tensor(dtype_, surface)),
+                                             {1, 1, rows, wide});
+        return wide == columns ? whole : builder_.slice(whole, {0, 0, 0, 0}, {1, 1, rows, columns});
     }
     /// y is [1, 1, classes, N].
     Classifier finish(const Value& y) {
@@ -47,9 +51,9 @@ double deviation(std::int64_t inputs) {
 
 Classifier mlp_classifier(std::int64_t pixels, std::int64_t hidden, std::int64_t classes,
                           std::int64_t pictures, DType dtype) {
-    ClassifierBuilder c({1, pixels, 1, pictures}, dtype);
+    ClassifierBuilder c(dtype);
     Builder& b = c.ops();
-    const Value x = b.reshape(c.input(), {1, 1, pixels, pictures});
+    const Value x = b.reshape(c.input(pixels, pictures), {1, 1, pixels, pictures});
     const Value w1 = c.weight("w1", hidden, pixels, deviation(pixels));
     const Value b1 = c.weight("b1", hidden, 1, 0.0);
     const Value w2 = c.weight("w2", classes, hidden, deviation(hidden));
@@ -66,9 +70,12 @@ Classifier conv_classifier(std::int64_t side, std::int64_t channels, std::int64_
         fail(Code::invalid_argument, "model.classifier", "pictures of {} x {}: {} - 4 is not even",
              side, side, side);
     }
-    ClassifierBuilder c({pictures, 1, side, side}, dtype);
+    ClassifierBuilder c(dtype);
     Builder& b = c.ops();
-    const Value x = c.input();
+    const Value columns_of_pictures =
+        b.reshape(c.input(side * side, pictures), {1, 1, side * side, pictures});
+    const Value x =
+        b.reshape(b.transpose(columns_of_pictures, {0, 1, 3, 2}), {pictures, 1, side, side});
     const Value kernel = c.weight("kernel", channels, taps * taps, deviation(taps * taps));
     const Value bias = c.weight("kernel_bias", channels, 1, 0.0);
     const Value w =
@@ -83,9 +90,7 @@ Classifier conv_classifier(std::int64_t side, std::int64_t channels, std::int64_
     const Value columns = b.reshape(b.concat(patches, 1), {pictures, 1, taps * taps, out * out});
     const Value h = b.unary("relu", b.add(b.matmul(kernel, columns), bias));
     const auto mean = [&](const Value& value, std::int64_t axis) {
-        return b.call(
-            "reduce_mean",
-            {{"axes", b.integers({axis})}, {"keep_dims", b.boolean(false)}, {"x", value}});
+        return b.scale(b.reduce_sum(value, {axis}, false), 0.5);
     };
     const Value rows = mean(b.reshape(h, {pictures * channels, half, 2, out}), 2);
     const Value pooled = mean(b.reshape(rows, {pictures * channels, half, half, 2}), 3);

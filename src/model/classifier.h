@@ -8,19 +8,19 @@
 
 namespace pome::model {
 
-/// A matrix that a classifier learns, an input [1, rows, 1, columns] of its function.
+/// A matrix that a classifier learns.
 struct ClassifierWeight {
     std::string name;
     std::int64_t rows = 0, columns = 0;
+    Shape surface;           ///< of the input: [1, rows, 1, columns rounded up to 32]
     double deviation = 0.0;  ///< starts normal with this standard deviation; 0: zeros
 };
 
-/// A picture classifier for a fixed number of pictures: input x [1, pixels, 1, N] or, for
-/// convolutions, [N, 1, side, side], and weights; output y [1, classes, 1, N], the logits.
+/// A picture classifier for a fixed number of pictures: input x [1, pixels, 1, N] and weights;
+/// output y [1, classes, 1, N], the logits.
 struct Classifier {
     mil::Function function;
     std::vector<ClassifierWeight> weights;
-    Shape input;
 };
 
 /// y = w2 relu(w1 x + b1) + b2.

@@ -108,7 +108,7 @@ mil::Function adamw_function(const std::vector<Shape>& shapes, DType dtype, cons
         }
     }
     const auto count = static_cast<std::int64_t>(shapes.size()) * update_scalar_count;
-    const Value scalars = b.input("scalars", Type::tensor(dtype, {1, count, 1, 1}));
+    const Value scalars = b.input("scalars", Type::tensor(dtype, {1, count, 1, number_row}));
     for (std::size_t i = 0; i < shapes.size(); ++i) {
         update_one(b, shapes[i], dtype, form, i, scalars);
     }
@@ -132,11 +132,12 @@ mil::Function gradient_size_function(const std::vector<Shape>& shapes, DType dty
         const Value ratio = b.real_div(size, divisor);
         const Value rows = b.reduce_sum(b.mul(ratio, ratio), {3}, true);
         sizes.push_back(peak);
-        sizes.push_back(
-            b.call("reduce_mean",
-                   {{"axes", b.integers({1})}, {"keep_dims", b.boolean(true)}, {"x", rows}}));
+        // Each row's share of the mean first: their sum could overflow.
+        const double share = 1.0 / static_cast<double>(g.shape()[1]);
+        sizes.push_back(b.reduce_sum(b.scale(rows, share), {1}, true));
     }
-    give(b, b.concat(sizes, 1), "sizes");
+    const std::vector<Value> row(number_row, b.concat(sizes, 1));
+    give(b, b.concat(row, 3), "sizes");
     return b.take();
 }
 

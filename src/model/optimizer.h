@@ -50,8 +50,11 @@ struct UpdateScalars {
 };
 constexpr std::int64_t update_scalar_count = 10;
 
+/// Single numbers are rows of this many equal elements: engines read and write rows of 64 bytes.
+constexpr std::int64_t number_row = 32;
+
 /// AdamW of n tensors [1, R, 1, C] in one program: for each i < n inputs w_i, m_i, v_i, g_i (and
-/// w_lo_i, v_lo_i as the form says), then scalars [1, 10 n, 1, 1]; outputs new_w_i, new_m_i,
+/// w_lo_i, v_lo_i as the form says), then scalars [1, 10 n, 1, 32]; outputs new_w_i, new_m_i,
 /// new_v_i (new_w_lo_i, new_v_lo_i):
 ///
 ///   G = gradient_factor g,  m' = m + first_share (G - m),  v' = v + second_share (G^2 - v)
@@ -62,7 +65,7 @@ constexpr std::int64_t update_scalar_count = 10;
 /// t's own rounding takes. Elementwise ops only: they have fp16's whole range.
 mil::Function adamw_function(const std::vector<Shape>& shapes, DType dtype, const StateForm& form);
 
-/// The sizes of g_i [1, R, 1, C], whatever their scales: output sizes [1, 2 n, 1, 1], for each i
+/// The sizes of g_i [1, R, 1, C], whatever their scales: output sizes [1, 2 n, 1, 32], for each i
 /// peak = max |g| and mean_square = mean over rows of sum over columns of (g / peak)^2; |g|^2 =
 /// peak^2 R mean_square. peak is infinite when an element is.
 mil::Function gradient_size_function(const std::vector<Shape>& shapes, DType dtype);

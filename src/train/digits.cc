@@ -66,17 +66,25 @@ class MasterState final : public State {
     MasterState(device::Device& device, ThreadPool& pool, Times& times,
                 const std::vector<ResidentTensor>& tensors,
                 const std::vector<std::vector<float>>& start)
-        : pool_(pool), times_(times), weights_(start) {
+        : pool_(pool), times_(times) {
         for (const ResidentTensor& tensor : tensors) {
-            const auto type =
-                mil::Type::tensor(device.profile().compute, {1, tensor.rows, 1, tensor.columns});
+            const auto type = mil::Type::tensor(device.profile().compute, tensor.surface);
             staged_.emplace_back(type);
             gradients_.emplace_back(type);
             decays_.push_back(tensor.decays);
-            const std::vector<float> zeros(static_cast<std::size_t>(tensor.rows * tensor.columns));
+            const std::vector<float> zeros(static_cast<std::size_t>(tensor.surface.elements()));
             m_.push_back(zeros), v_.push_back(zeros), loaded_.push_back(zeros);
         }
-        stage();
+        // The host's arrays have the surfaces' shape, with zeros where those have them.
+        for (std::size_t i = 0; i < start.size(); ++i) {
+            store_matrix(start[i].data(), {tensors[i].rows, tensors[i].columns}, staged_[i], pool_);
+            weights_.emplace_back(static_cast<std::size_t>(staged_[i].elements()));
+            for (std::size_t k = 0; k < start[i].size(); ++k) {
+                const auto columns = static_cast<std::size_t>(tensors[i].columns);
+                weights_[i][k / columns * static_cast<std::size_t>(tensors[i].surface[3]) +
+                            k % columns] = start[i][k];
+            }
+        }
     }
     const Surface& weight(std::size_t index) const override { return staged_[index]; }
     Surface& gradient(std::size_t index) override { return gradients_[index]; }
@@ -122,9 +130,9 @@ class Classification {
           pictures_(config.pictures),
           dtype_(device.profile().compute),
           classifier_(classifier_of(config, dtype_)),
-          x_(mil::Type::tensor(dtype_, classifier_.input)),
+          x_(mil::Type::tensor(dtype_, {1, digit_pixels, 1, pictures_})),
           target_(mil::Type::tensor(dtype_, {1, digit_classes, 1, pictures_})),
-          factor_(mil::Type::tensor(dtype_, {1, 1, 1, 1})),
+          factor_(mil::Type::tensor(dtype_, {1, 1, 1, model::number_row})),
           probability_(mil::Type::tensor(dtype_, {1, 1, 1, pictures_})),
           logits_(mil::Type::tensor(dtype_, {1, digit_classes, 1, pictures_})) {
         const auto compile = [&](mil::Function function) {
@@ -149,8 +157,8 @@ class Classification {
                 target[static_cast<std::size_t>(label * pictures_ + n)] = 1.0F;
             }
             store(target.data(), target_, pool_);
-            const auto value = static_cast<float>(factor);
-            store(&value, factor_, pool_);
+            const std::vector<float> row(model::number_row, static_cast<float>(factor));
+            store(row.data(), factor_, pool_);
         }
         device::Bindings bindings = bind(state);
         bindings.inputs["target"] = &target_;
@@ -200,14 +208,12 @@ class Classification {
     }
 
     void store_pictures(const Digits& digits, const std::vector<std::int64_t>& chosen) {
-        const bool by_picture = classifier_.input[0] == pictures_;
         std::vector<float> x(static_cast<std::size_t>(digit_pixels * pictures_));
         for (std::int64_t n = 0; n < pictures_; ++n) {
             const float* image =
                 digits.images.data() + chosen[static_cast<std::size_t>(n)] * digit_pixels;
             for (std::int64_t i = 0; i < digit_pixels; ++i) {
-                x[static_cast<std::size_t>(by_picture ? n * digit_pixels + i : i * pictures_ + n)] =
-                    image[i];
+                x[static_cast<std::size_t>(i * pictures_ + n)] = image[i];
             }
         }
         store(x.data(), x_, pool_);
@@ -270,7 +276,9 @@ mil::Function classification_step(const model::Classifier& classifier) {
     }
     const mil::Type logits = *classifier.function.find_type("y");
     const auto target = b.input("target", logits);
-    const auto factor = b.input("factor", mil::Type::tensor(logits.dtype, {1, 1, 1, 1}));
+    const auto factors =
+        b.input("factor", mil::Type::tensor(logits.dtype, {1, 1, 1, model::number_row}));
+    const auto factor = b.slice(factors, {0, 0, 0, 0}, {1, 1, 1, 1});
     for (const auto& weight : classifier.weights) {
         b.reserve("d_" + weight.name);
     }
@@ -389,7 +397,7 @@ DigitsReport run_digits(const DigitsConfig& c, device::Device& device, ThreadPoo
     std::vector<std::vector<float>> start;
     for (const auto& weight : classification.weights()) {
         const bool matrix = weight.deviation > 0.0;
-        tensors.push_back({weight.name, weight.rows, weight.columns, matrix, 0});
+        tensors.push_back({weight.name, weight.rows, weight.columns, matrix, 0, weight.surface});
         std::vector<float> values(static_cast<std::size_t>(weight.rows * weight.columns));
         for (float& value : values) {
             value = static_cast<float>(matrix ? weight.deviation * random.normal() : 0.0);

@@ -1,16 +1,16 @@
 #include "train/resident_pipeline.h"
 
 namespace pome::train {
-namespace {
 
-std::vector<ResidentTensor> tensors_of(const model::Architecture& architecture) {
+std::vector<ResidentTensor> ResidentPipeline::tensors() const {
     std::vector<ResidentTensor> tensors;
-    for (std::size_t block = 0; block < architecture.blocks.size(); ++block) {
-        for (const std::string& name : architecture.blocks[block].weights) {
-            for (const model::Parameter& parameter : architecture.parameters) {
-                if (parameter.name == name) {
-                    tensors.push_back(
-                        {name, parameter.shape[0], parameter.shape[1], parameter.decays, block});
+    for (std::size_t block = 0; block < blocks(); ++block) {
+        const model::Stage& stage = layer(block).kind->stage;
+        for (std::size_t at = 0; at < stage.weights.size(); ++at) {
+            for (const model::Parameter& own : architecture().parameters) {
+                if (own.name == parameter(block, at)) {
+                    tensors.push_back({own.name, own.shape[0], own.shape[1], own.decays, block,
+                                       stage.function.find_type(stage.weights[at])->shape});
                 }
             }
         }
@@ -18,16 +18,14 @@ std::vector<ResidentTensor> tensors_of(const model::Architecture& architecture) 
     return tensors;
 }
 
-}  // namespace
-
 ResidentPipeline::ResidentPipeline(const model::Architecture& architecture, device::Device& device,
                                    ThreadPool& pool, const model::Form& form,
                                    const Options& options)
     : DynamicPipeline(
           architecture, device, pool, form,
           {.training = true, .scale_products = options.scale_products, .resident = true}),
-      state_(device, pool, times(), tensors_of(architecture), options.form) {
-    for (const ResidentTensor& tensor : tensors_of(architecture)) {
+      state_(device, pool, times(), tensors(), options.form) {
+    for (const ResidentTensor& tensor : tensors()) {
         index_.emplace(tensor.name, index_.size());
     }
     for (std::size_t block = 0; block < blocks(); ++block) {

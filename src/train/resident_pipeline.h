@@ -35,6 +35,7 @@ class ResidentPipeline final : public DynamicPipeline {
   private:
     void evaluate(std::size_t block, Direction direction) override;
     void add_weight_gradients(std::size_t block, ParameterSet& gradients) override;
+    std::vector<ResidentTensor> tensors() const;
     /// The tensor of weight `at` of the block's stage.
     std::size_t tensor(std::size_t block, std::size_t at) const {
         return index_.find(parameter(block, at))->second;

@@ -57,7 +57,7 @@ ResidentState::ResidentState(device::Device& device, ThreadPool& pool, Times& ti
     for (auto& what : tensors) {
         auto tensor = std::make_unique<Tensor>();
         tensor->what = std::move(what);
-        make_surfaces(tensor->surfaces, {1, tensor->what.rows, 1, tensor->what.columns});
+        make_surfaces(tensor->surfaces, tensor->what.surface);
         bundles_.resize(std::max(bundles_.size(), tensor->what.bundle + 1));
         auto& members = bundles_[tensor->what.bundle].tensors;
         tensor->place = members.size();
@@ -67,7 +67,7 @@ ResidentState::ResidentState(device::Device& device, ThreadPool& pool, Times& ti
     for (Bundle& bundle : bundles_) {
         std::vector<Shape> shapes;
         for (const Tensor* tensor : bundle.tensors) {
-            shapes.push_back({1, tensor->what.rows, 1, tensor->what.columns});
+            shapes.push_back(tensor->what.surface);
         }
         bundle.programs = &programs(shapes);
     }
@@ -103,8 +103,8 @@ ResidentState::Programs& ResidentState::programs(const std::vector<Shape>& shape
         slot->update = compile(model::adamw_function(shapes, dtype_, form_));
         slot->size = compile(model::gradient_size_function(shapes, dtype_));
         const auto count = static_cast<std::int64_t>(shapes.size());
-        slot->scalars = surface({1, count * model::update_scalar_count, 1, 1});
-        slot->sizes = surface({1, 2 * count, 1, 1});
+        slot->scalars = surface({1, count * model::update_scalar_count, 1, model::number_row});
+        slot->sizes = surface({1, 2 * count, 1, model::number_row});
         slot->spare.resize(shapes.size());
         for (std::size_t i = 0; i < shapes.size(); ++i) {
             slot->later.push_back(surface(shapes[i]));
@@ -119,6 +119,16 @@ void ResidentState::evaluate(device::Executable& executable, const device::Bindi
     executable.evaluate(bindings);
 }
 
+std::vector<float> ResidentState::matrix(const Surface& surface, const ResidentTensor& what) const {
+    std::vector<float> all(static_cast<std::size_t>(surface.elements())), part;
+    load(surface, all.data(), pool_);
+    for (std::int64_t row = 0; row < what.rows; ++row) {
+        const auto first = all.begin() + row * what.surface[3];
+        part.insert(part.end(), first, first + what.columns);
+    }
+    return part;
+}
+
 void ResidentState::set_weights(std::size_t index, std::span<const float> weights) {
     Tensor& tensor = *tensors_[index];
     for (Surface& surface : tensor.surfaces) {
@@ -126,23 +136,23 @@ void ResidentState::set_weights(std::size_t index, std::span<const float> weight
     }
     tensor.range = {};
     Surface& high = tensor.surfaces[w];
-    store(weights.data(), high, pool_);
+    const Shape shape{tensor.what.rows, tensor.what.columns};
+    store_matrix(weights.data(), shape, high, pool_);
     if (form_.weights) {
-        std::vector<float> rest(weights.size());
-        load(high, rest.data(), pool_);
+        std::vector<float> rest = matrix(high, tensor.what);
         for (std::size_t i = 0; i < rest.size(); ++i) {
             rest[i] = (weights[i] - rest[i]) * static_cast<float>(model::weight_low_scale);
         }
-        store(rest.data(), tensor.surfaces[w_low], pool_);
+        store_matrix(rest.data(), shape, tensor.surfaces[w_low], pool_);
     }
 }
 
 void ResidentState::get_weights(std::size_t index, std::span<float> weights) const {
     const Tensor& tensor = *tensors_[index];
-    load(weight(index), weights.data(), pool_);
+    const std::vector<float> high = matrix(tensor.surfaces[w], tensor.what);
+    std::copy(high.begin(), high.end(), weights.begin());
     if (form_.weights) {
-        std::vector<float> rest(weights.size());
-        load(tensor.surfaces[w_low], rest.data(), pool_);
+        const std::vector<float> rest = matrix(tensor.surfaces[w_low], tensor.what);
         for (std::size_t i = 0; i < rest.size(); ++i) {
             weights[i] += rest[i] / static_cast<float>(model::weight_low_scale);
         }
@@ -205,14 +215,14 @@ double ResidentState::sum_of_squares() {
         load(use.sizes, sizes.data(), pool_);
         for (std::size_t i = 0; i < bundle.tensors.size(); ++i) {
             Tensor& tensor = *bundle.tensors[i];
-            tensor.peak = static_cast<double>(sizes[2 * i]);
+            tensor.peak = static_cast<double>(sizes[2 * i * model::number_row]);
             if (!std::isfinite(tensor.peak)) {
                 return std::numeric_limits<double>::infinity();
             }
             // A peak below 2^-14 was divided by 2^-14.
             const double divisor = std::max(tensor.peak, 0x1p-14);
-            total += divisor * divisor * static_cast<double>(tensor.what.rows) *
-                     static_cast<double>(sizes[2 * i + 1]);
+            total += divisor * divisor * static_cast<double>(tensor.what.surface[1]) *
+                     static_cast<double>(sizes[(2 * i + 1) * model::number_row]);
         }
     }
     return total;
@@ -286,7 +296,7 @@ void ResidentState::update(const kernels::AdamW& rule) {
             scalars.rescale = change;
             scalars.square_rescale = change * change;
             for (const double value : scalars.values()) {
-                numbers.push_back(static_cast<float>(value));
+                numbers.insert(numbers.end(), model::number_row, static_cast<float>(value));
             }
             bindings.inputs[fmt::format("g_{}", i)] = &tensor.surfaces[sum];
             for (std::size_t slot = 0; slot < state_slots; ++slot) {
@@ -318,7 +328,7 @@ std::vector<formats::TensorView> ResidentState::state() const {
                     static_cast<std::size_t>(surface.elements()) * size_in_memory(dtype_);
                 views.push_back({tensor_name(tensor->what, slot_names[slot]),
                                  dtype_,
-                                 {tensor->what.rows, tensor->what.columns},
+                                 {tensor->what.surface[1], tensor->what.surface[3]},
                                  surface.bytes().first(bytes)});
             }
         }

@@ -22,6 +22,8 @@ struct ResidentTensor {
     std::int64_t rows = 0, columns = 0;
     bool decays = true;
     std::size_t bundle = 0;  ///< tensors of one bundle are rewritten by one program
+    /// [1, >= rows, 1, >= columns]: the rest stays zero.
+    Shape surface;
 };
 
 /// "compensated" (weights and second moments are sums of two surfaces), "weights" (only those) or
@@ -101,6 +103,8 @@ class ResidentState {
     void make_surfaces(std::array<device::Surface, slots>& surfaces, const Shape& shape) const;
     Programs& programs(const std::vector<Shape>& shapes);
     device::Surface surface(const Shape& shape) const;
+    /// The tensor's part of a surface.
+    std::vector<float> matrix(const device::Surface& surface, const ResidentTensor& what) const;
     std::unique_ptr<device::Executable> compile(mil::Function function);
     double rescale(Tensor& tensor, const kernels::AdamW& rule);
     void evaluate(device::Executable& executable, const device::Bindings& bindings);

@@ -109,7 +109,7 @@ void expect_gradients(const model::Classifier& classifier, std::int64_t pictures
             const auto at = static_cast<std::int64_t>(
                 random.below(static_cast<std::uint64_t>(values.elements())));
             const float before = values.floats()[at];
-            constexpr float h = 1e-2F;
+            constexpr float h = 3e-4F;
             values.floats()[at] = before + h;
             const double above = loss();
             values.floats()[at] = before - h;

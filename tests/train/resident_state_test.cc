@@ -50,7 +50,8 @@ kernels::AdamW rule_of(double rate, double beta2) {
 class Pair {
   public:
     Pair(device::Device& device, const model::StateForm& form)
-        : state_(device, pool_, times_, {{"w", rows, columns, true, 0}}, form), exact_(count) {
+        : state_(device, pool_, times_, {{"w", rows, columns, true, 0, {1, rows, 1, 64}}}, form),
+          exact_(count) {
         std::vector<float> weights(count);
         for (std::size_t i = 0; i < count; ++i) {
             weights[i] = static_cast<float>(0.3 * random_.normal());
@@ -108,7 +109,7 @@ class Pair {
     ResidentState& state() { return state_; }
     ThreadPool& pool() { return pool_; }
 
-    static constexpr std::int64_t rows = 12, columns = 40;
+    static constexpr std::int64_t rows = 12, columns = 64;
     static constexpr std::size_t count = rows * columns;
 
   private:
@@ -250,13 +251,13 @@ TEST(ResidentState, BundlesShareProgramsAndKeepTheirGradientsApart) {
     Times times;
     const auto m4 = device::emulator::make_emulator("m4", {}, pool);
     ResidentState state(*m4, pool, times,
-                        {{"a.0", 4, 8, true, 0},
-                         {"b.0", 4, 8, true, 0},
-                         {"a.1", 4, 8, true, 1},
-                         {"b.1", 4, 8, true, 1}},
+                        {{"a.0", 4, 32, true, 0, {1, 4, 1, 32}},
+                         {"b.0", 4, 32, true, 0, {1, 4, 1, 32}},
+                         {"a.1", 4, 32, true, 1, {1, 4, 1, 32}},
+                         {"b.1", 4, 32, true, 1, {1, 4, 1, 32}}},
                         {});
     EXPECT_EQ(m4->compiles(), 2);
-    const std::vector<float> ones(32, 1.0F), twos(32, 2.0F), zeros(32, 0.0F);
+    const std::vector<float> ones(128, 1.0F), twos(128, 2.0F), zeros(128, 0.0F);
     for (int sequence = 0; sequence < 2; ++sequence) {
         // As backward programs do: both outputs at once, then both are taken; then the next
         // layer's.
@@ -268,7 +269,7 @@ TEST(ResidentState, BundlesShareProgramsAndKeepTheirGradientsApart) {
         store(twos.data(), state.gradient_target(3), pool);
         state.take_gradients(1);
     }
-    EXPECT_EQ(state.sum_of_squares(), 32 * (2.0 * 2.0 + 4.0 * 4.0 + 4.0 * 4.0));
+    EXPECT_EQ(state.sum_of_squares(), 128 * (2.0 * 2.0 + 4.0 * 4.0 + 4.0 * 4.0));
     EXPECT_EQ(m4->compiles(), 3);
 }
 
