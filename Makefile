@@ -43,12 +43,7 @@ demo: build
 	@sh scripts/demo.sh $(BUILD)
 
 train_large_ane: build
-	@if [ -e $(BUILD)/runs/train_large_ane/config.toml ]; then \
-	    $(BUILD)/pome train --resume $(BUILD)/runs/train_large_ane; \
-	else \
-	    $(BUILD)/pome train configs/stories110M_ane.toml --run $(BUILD)/runs/train_large_ane \
-	        --set data.directory=$${POME_DATA:-$(BUILD)/data} $(ARGS); \
-	fi
+	@sh scripts/train.sh $(BUILD) train_large_ane stories110M_ane static-extras $(ARGS)
 
 bench: build
 	@sh scripts/bench.sh $(BUILD)

@@ -4,7 +4,7 @@ set -eu
 if [ $# -lt 4 ]; then
     cat >&2 <<'TEXT'
 usage: scripts/train.sh BUILD NAME CONFIG PIPELINE [--set section.key=value ...]
-Trains configs/CONFIG.toml in BUILD/runs/NAME with PIPELINE (auto, dynamic, static), or goes on with that run. POME_DATA=DIR says where the tokens are (BUILD/data),
+Trains configs/CONFIG.toml in BUILD/runs/NAME with PIPELINE (auto, dynamic, static, static-extras, resident), or goes on with that run. POME_DATA=DIR says where the tokens are (BUILD/data),
 POME_WEIGHTS=FILE which model to start from (random weights).
 Example: scripts/train.sh build train stories110M auto --set engine.device=emulator:m1
 TEXT

@@ -57,14 +57,15 @@ void make_move(Plan& plan, const mil::Operation& operation, const mil::Arguments
                             [&](std::int64_t begin, std::int64_t end, int) {
                                 for (std::int64_t i = begin; i < end; ++i) {
                                     const std::int32_t from = map[static_cast<std::size_t>(i)];
-                                    fp16 value = other;
+                                    const Numbered* owner = nullptr;  // the last that begins before
                                     for (const Numbered& operand : operands) {
-                                        if (from >= operand.first) {
-                                            value = run.slots[static_cast<std::size_t>(
-                                                operand.place.slot)][from - operand.first];
-                                        }
+                                        owner = from >= operand.first ? &operand : owner;
                                     }
-                                    out[i] = value;
+                                    out[i] =
+                                        owner == nullptr
+                                            ? other
+                                            : run.slots[static_cast<std::size_t>(owner->place.slot)]
+                                                       [from - owner->first];
                                 }
                             });
     });
