@@ -257,10 +257,14 @@ class ChipModel {
                : first && a->streamed  ? Way::first
                                        : Way::plain;
     }
+    /// 1 for scales along an axis that the product sums over: way_of() then leaves them unused.
     static double scale_at(const std::optional<Integers>& operand, std::int64_t at) {
-        return !operand                      ? 1.0
-               : operand->scales.size() == 1 ? operand->scales.front()
-                                             : operand->scales[static_cast<std::size_t>(at)];
+        if (!operand) {
+            return 1.0;
+        }
+        const auto& scales = operand->scales;
+        const auto index = scales.size() == 1 ? 0 : static_cast<std::size_t>(at);
+        return index < scales.size() ? scales[index] : 1.0;
     }
 
     Tensor matmul(const mil::Arguments& in, const Shape& result) {
