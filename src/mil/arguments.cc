@@ -28,7 +28,7 @@ void Arguments::fail_with(const std::string& message) const {
 
 Arguments::Arguments(const Operation& operation, const Schema& schema, Lookup lookup,
                      const WeightFiles* weights)
-    : operation_(&operation), schema_(&schema), weights_(weights) {
+    : operation_(&operation), weights_(weights) {
     std::set<std::string_view> given;
     for (const auto& argument : operation.arguments) {
         const bool known = std::any_of(schema.parameters.begin(), schema.parameters.end(),

@@ -111,7 +111,6 @@ class Arguments {
     [[noreturn]] void fail_with(const std::string& message) const;
 
     const Operation* operation_;
-    const Schema* schema_;
     const WeightFiles* weights_;
     std::vector<Bound> bound_;
     // Elements of literals and consts, made on demand while evaluating.
