@@ -1,6 +1,5 @@
 #include "formats/blzt.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -115,21 +114,6 @@ double file_length(const BlztCheckpoint& c) {
     return static_cast<double>(header_bytes) + 12.0 * parameters;
 }
 
-NamedTensor take(const ByteReader& in, std::uint64_t& at, const std::string& name,
-                 const Shape& shape) {
-    NamedTensor tensor{shape, std::vector<float>(static_cast<std::size_t>(shape.elements()))};
-    const auto bytes = in.bytes(at, tensor.values.size() * sizeof(float));
-    std::memcpy(tensor.values.data(), bytes.data(), bytes.size());
-    for (std::size_t i = 0; i < tensor.values.size(); ++i) {
-        if (!std::isfinite(tensor.values[i])) {
-            in.fail_at(at + i * sizeof(float), "{}[{}] is {}: weights must be finite", name, i,
-                       tensor.values[i]);
-        }
-    }
-    at += bytes.size();
-    return tensor;
-}
-
 }  // namespace
 
 bool is_blzt(std::span<const std::byte> bytes) {
@@ -156,13 +140,14 @@ BlztCheckpoint parse_blzt(std::span<const std::byte> bytes, std::string_view sou
         const std::uint64_t start = at;
         for (const Part& part : parts) {
             const std::string name = fmt::format("layers.{}.{}", layer, part.name);
-            c.tensors[name] = take(in, at, name, part.shape);
+            c.tensors[name] = take_tensor(in, at, name, part.shape);
         }
         at += 2 * (at - start);  // Adam's moments of the layer
     }
-    c.tensors["norm.weight"] = take(in, at, "norm.weight", {c.width});
+    c.tensors["norm.weight"] = take_tensor(in, at, "norm.weight", {c.width});
     at += 2 * sizeof(float) * static_cast<std::uint64_t>(c.width);
-    c.tensors["embedding.weight"] = take(in, at, "embedding.weight", {c.vocabulary, c.width});
+    c.tensors["embedding.weight"] =
+        take_tensor(in, at, "embedding.weight", {c.vocabulary, c.width});
     return c;
 }
 

@@ -1,7 +1,6 @@
 #include "formats/llama2c_model.h"
 
 #include <cmath>
-#include <cstring>
 #include <optional>
 
 #include "base/bytes.h"
@@ -110,21 +109,6 @@ double file_length(const Llama2cModel& m, int version) {
         floats += static_cast<double>(m.vocabulary) * static_cast<double>(m.width);
     }
     return static_cast<double>(version == 0 ? header_v0 : header_v1) + 4.0 * floats;
-}
-
-NamedTensor take(const ByteReader& in, std::uint64_t& at, const std::string& name,
-                 const Shape& shape) {
-    NamedTensor tensor{shape, std::vector<float>(static_cast<std::size_t>(shape.elements()))};
-    const auto bytes = in.bytes(at, tensor.values.size() * sizeof(float));
-    std::memcpy(tensor.values.data(), bytes.data(), bytes.size());
-    for (std::size_t i = 0; i < tensor.values.size(); ++i) {
-        if (!std::isfinite(tensor.values[i])) {
-            in.fail_at(at + i * sizeof(float), "{}[{}] is {}: weights must be finite", name, i,
-                       tensor.values[i]);
-        }
-    }
-    at += bytes.size();
-    return tensor;
 }
 
 /// Everything but the tensors; `version` becomes the file's.
@@ -237,13 +221,13 @@ Llama2cModel parse_llama2c(std::span<const std::byte> bytes, std::string_view so
     }
     std::uint64_t at = version == 0 ? header_v0 : header_v1;
     for_each_tensor(m, version, [&](const std::string& name, const Shape& shape) {
-        m.tensors[name] = take(in, at, name, shape);
+        m.tensors[name] = take_tensor(in, at, name, shape);
     });
     if (version == 0) {  // RoPE tables
         at += 4 * static_cast<std::uint64_t>(m.sequence * (m.width / m.heads));
     }
     if (!m.tied_head) {
-        m.tensors["head.weight"] = take(in, at, "head.weight", {m.vocabulary, m.width});
+        m.tensors["head.weight"] = take_tensor(in, at, "head.weight", {m.vocabulary, m.width});
     }
     return m;
 }

@@ -1,10 +1,8 @@
 #include "formats/tiny_checkpoint.h"
 
-#include <cmath>
-#include <cstring>
-
 #include "base/bytes.h"
 #include "base/file.h"
+#include "formats/tensors.h"
 
 namespace pome::formats {
 namespace {
@@ -19,20 +17,6 @@ std::int64_t positive(const ByteReader& in, std::uint64_t at, std::string_view n
         in.fail_at(at, "{} is {}; is this a tiny_train checkpoint?", name, size);
     }
     return size;
-}
-
-std::vector<float> take(const ByteReader& in, std::uint64_t at, std::size_t elements,
-                        std::string_view name) {
-    std::vector<float> values(elements);
-    const auto bytes = in.bytes(at, elements * sizeof(float));
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-    for (std::size_t i = 0; i < elements; ++i) {
-        if (!std::isfinite(values[i])) {
-            in.fail_at(at + i * sizeof(float), "{}[{}] is {}: weights must be finite", name, i,
-                       values[i]);
-        }
-    }
-    return values;
 }
 
 }  // namespace
@@ -58,8 +42,9 @@ TinyCheckpoint parse_tiny_checkpoint(std::span<const std::byte> bytes, std::stri
         in.fail_at(0, "{} bytes, a checkpoint of these sizes has {}; truncated, or another file",
                    in.size(), wanted);
     }
-    c.w1 = take(in, header_bytes, elements, "W1");
-    c.w2 = take(in, header_bytes + 4 * elements, elements, "W2");
+    std::uint64_t at = header_bytes;
+    c.w1 = take_floats(in, at, elements, "W1");
+    c.w2 = take_floats(in, at, elements, "W2");
     return c;
 }
 
