@@ -9,6 +9,8 @@
 
 #include "kernels/convert.h"
 #include "kernels/elementwise.h"
+#include "kernels/layout.h"
+#include "kernels/softmax_lines.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/softmax.cc"
@@ -213,21 +215,55 @@ void wide_row(const fp16* x, fp16* y, std::int64_t columns, float top, Scratch& 
     to_fp16(powers, y, columns, rules.output);
 }
 
+void softmax_row(const fp16* x, fp16* y, std::int64_t columns, Scratch& scratch,
+                 const SoftmaxTables& tables, const Numerics& numerics) {
+    const Numerics::Elementwise& rules = numerics.elementwise;
+    const float top = HWY_DYNAMIC_DISPATCH(largest_of)(x, columns, rules.coerce_nan);
+    if (numerics.softmax.narrow) {
+        narrow_row(x, y, columns, top, scratch, tables, rules);
+    } else {
+        wide_row(x, y, columns, top, scratch, rules);
+    }
+}
+
+bool goes_by_lines(const SoftmaxTables& tables, const Numerics& numerics) {
+    return numerics.softmax.narrow && numerics.elementwise.coerce_nan &&
+           numerics.elementwise.output == Rounding::nearest_away && softmax_has_lines(tables);
+}
+
 }  // namespace
 
 void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
                   const SoftmaxTables& tables, const Numerics& numerics) {
-    const Numerics::Elementwise& rules = numerics.elementwise;
+    if (goes_by_lines(tables, numerics)) {
+        softmax_rows_by_lines(x, y, rows, columns, tables, [&](std::int64_t row) {
+            Scratch scratch(columns);
+            softmax_row(x + row * columns, y + row * columns, columns, scratch, tables, numerics);
+        });
+        return;
+    }
     Scratch scratch(columns);
     for (std::int64_t row = 0; row < rows; ++row) {
-        const fp16* from = x + row * columns;
-        fp16* to = y + row * columns;
-        const float top = HWY_DYNAMIC_DISPATCH(largest_of)(from, columns, rules.coerce_nan);
-        if (numerics.softmax.narrow) {
-            narrow_row(from, to, columns, top, scratch, tables, rules);
-        } else {
-            wide_row(from, to, columns, top, scratch, rules);
+        softmax_row(x + row * columns, y + row * columns, columns, scratch, tables, numerics);
+    }
+}
+
+void softmax_columns(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
+                     std::int64_t stride, const SoftmaxTables& tables, const Numerics& numerics) {
+    const bool by_lines = goes_by_lines(tables, numerics);
+    // As many columns at a time as stay in the second-level cache, but whole cache lines of them.
+    constexpr std::int64_t elements = 1 << 17, least = 64, largest = 256;
+    const std::int64_t most = std::clamp(elements / rows / least * least, least, largest);
+    std::vector<fp16> turned;
+    for (std::int64_t c = 0; c < columns; c += most) {
+        const std::int64_t some = std::min(most, columns - c);
+        if (by_lines && softmax_columns_by_lines(x + c, y + c, rows, some, stride, tables)) {
+            continue;
         }
+        turned.resize(static_cast<std::size_t>(rows * some));
+        transpose(x + c, stride, turned.data(), rows, rows, some);
+        softmax_rows(turned.data(), turned.data(), some, rows, tables, numerics);
+        transpose(turned.data(), rows, y + c, stride, some, rows);
     }
 }
 

@@ -21,4 +21,8 @@ struct SoftmaxTables {
 void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
                   const SoftmaxTables& tables, const Numerics& numerics);
 
+/// The same of every column of x: `rows` elements, `stride` apart in x and in y. y may be x.
+void softmax_columns(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
+                     std::int64_t stride, const SoftmaxTables& tables, const Numerics& numerics);
+
 }  // namespace pome::kernels

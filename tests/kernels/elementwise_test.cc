@@ -247,6 +247,34 @@ TEST(Elementwise, SpecialValuesAsMeasured) {
     }
 }
 
+TEST(Layout, TransposesEverySizeOnEveryTarget) {
+    for_every_target([] {
+        Random random(6);
+        for (int round = 0; round < 60; ++round) {
+            const std::size_t rows = 1 + random.below(75), columns = 1 + random.below(75),
+                              x_stride = columns + random.below(4),
+                              y_stride = rows + random.below(4);
+            std::vector<fp16> x(rows * x_stride), y(columns * y_stride);
+            for (auto& value : x) {
+                value = any_bits(random);
+            }
+            for (auto& value : y) {
+                value = any_bits(random);
+            }
+            std::vector<fp16> expected = y;  // what lies between rows stays
+            for (std::size_t r = 0; r < rows; ++r) {
+                for (std::size_t c = 0; c < columns; ++c) {
+                    expected[c * y_stride + r] = x[r * x_stride + c];
+                }
+            }
+            transpose(x.data(), static_cast<std::int64_t>(x_stride), y.data(),
+                      static_cast<std::int64_t>(y_stride), static_cast<std::int64_t>(rows),
+                      static_cast<std::int64_t>(columns));
+            ASSERT_EQ(y, expected) << rows << " x " << columns;
+        }
+    });
+}
+
 TEST(Layout, PermutesAsIndicesSay) {
     Random random(5);
     const std::vector<std::int64_t> sizes{2, 3, 40, 35};
@@ -256,7 +284,12 @@ TEST(Layout, PermutesAsIndicesSay) {
     }
     for (const std::vector<int>& perm :
          {std::vector<int>{0, 1, 3, 2}, {3, 2, 1, 0}, {1, 0, 2, 3}, {2, 0, 3, 1}}) {
+        const std::int64_t first = sizes[static_cast<std::size_t>(perm[0])];
+        permute(x.data(), y.data(), sizes, perm, 0, first / 2);
+        permute(x.data(), y.data(), sizes, perm, first / 2, first);
+        const std::vector<fp16> in_parts = y;
         permute(x.data(), y.data(), sizes, perm);
+        EXPECT_EQ(y, in_parts);
         std::vector<std::int64_t> index(4);
         std::size_t at = 0;
         for (index[0] = 0; index[0] < sizes[static_cast<std::size_t>(perm[0])]; ++index[0]) {

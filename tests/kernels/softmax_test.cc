@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -80,6 +81,74 @@ TEST(Softmax, EqualsTheScalarModelWithIeeeSpecialValues) {
             softmax_rows(x.data(), y.data(), 1, columns, tables, numerics);
             chip::softmax(x, expected, numerics);
             ASSERT_EQ(y, expected) << "round " << round << ", " << columns << " columns";
+        }
+    });
+}
+
+TEST(Softmax, OfColumnsEqualsTheScalarModel) {
+    for (const auto rounding : {Rounding::nearest_away, Rounding::nearest_even}) {
+        Numerics numerics;
+        numerics.elementwise.output = rounding;
+        const SoftmaxTables tables = tables_for(numerics);
+        for_every_target([&] {
+            Random random(8);
+            for (int round = 0; round < 20; ++round) {
+                const std::int64_t count = some_length(random, round);
+                const std::int64_t columns =
+                    1 + static_cast<std::int64_t>(random.below(round < 14 ? 40 : 150));
+                const std::int64_t stride = columns + static_cast<std::int64_t>(random.below(3));
+                const std::vector<fp16> x =
+                    rows_of(random, static_cast<std::size_t>(count * stride), round % 4);
+                std::vector<fp16> y = x, expected = x;  // what lies between rows stays
+                softmax_columns(round % 2 == 0 ? x.data() : y.data(), y.data(), count, columns,
+                                stride, tables, numerics);
+                std::vector<fp16> line(static_cast<std::size_t>(count)), soft(line.size());
+                for (std::int64_t c = 0; c < columns; ++c) {
+                    for (std::size_t k = 0; k < line.size(); ++k) {
+                        line[k] =
+                            x[k * static_cast<std::size_t>(stride) + static_cast<std::size_t>(c)];
+                    }
+                    chip::softmax(line, soft, numerics);
+                    for (std::size_t k = 0; k < line.size(); ++k) {
+                        expected[k * static_cast<std::size_t>(stride) +
+                                 static_cast<std::size_t>(c)] = soft[k];
+                    }
+                }
+                ASSERT_EQ(y, expected) << "round " << round << ", " << count << " x " << columns
+                                       << ", rounding " << static_cast<int>(rounding);
+            }
+        });
+    }
+}
+
+/// Rows in which single elements are what needs care: the largest or not the largest.
+TEST(Softmax, TakesSpecialValuesAmongOrdinaryOnes) {
+    const Numerics numerics;
+    const SoftmaxTables tables = tables_for(numerics);
+    for_every_target([&] {
+        Random random(9);
+        for (const int value : {0x7C00, 0xFC00, 0x7E00, 0xFE00, 0x7C01, 0xFFFF, 0x8000, 0x0001,
+                                0x8001, 0x7BFF, 0xFBFF}) {
+            const fp16 special{static_cast<std::uint16_t>(value)};
+            for (const std::int64_t columns : {1, 2, 31, 33, 64, 100, 513}) {
+                const auto size = static_cast<std::size_t>(columns);
+                for (int round = 0; round < 4; ++round) {
+                    std::vector<fp16> x = rows_of(random, 3 * size, 2), y(x.size()),
+                                      expected(x.size());
+                    if (round == 3) {
+                        std::fill_n(x.begin() + columns, columns, special);
+                    }
+                    for (int i = 0; i < round + 1; ++i) {
+                        x[random.below(x.size())] = special;
+                    }
+                    softmax_rows(x.data(), y.data(), 3, columns, tables, numerics);
+                    for (std::size_t row = 0; row < 3; ++row) {
+                        chip::softmax({x.data() + row * size, size},
+                                      {expected.data() + row * size, size}, numerics);
+                    }
+                    ASSERT_EQ(y, expected) << value << " among " << columns;
+                }
+            }
         }
     });
 }

@@ -74,16 +74,44 @@ class CopyStep final : public Step {
 /// The axes of a permuted tensor, walked in the order of the result.
 class PermuteStep final : public Step {
   public:
-    PermuteStep(int source, int target, std::vector<std::int64_t> sizes, std::vector<int> perm)
-        : source_(source), target_(target), sizes_(std::move(sizes)), perm_(std::move(perm)) {}
+    PermuteStep(int source, int target, const std::vector<std::int64_t>& sizes,
+                const std::vector<int>& perm)
+        : source_(source), target_(target) {
+        // Without axes of one element: the threads share the first axis of the result.
+        std::vector<int> place(sizes.size(), -1);
+        for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
+            if (sizes[axis] != 1) {
+                place[axis] = static_cast<int>(sizes_.size());
+                sizes_.push_back(sizes[axis]);
+                elements_ *= sizes[axis];
+            }
+        }
+        for (const int axis : perm) {
+            if (const int at = place[static_cast<std::size_t>(axis)]; at >= 0) {
+                perm_.push_back(at);
+            }
+        }
+        if (sizes_.empty()) {
+            sizes_.push_back(1);
+            perm_.push_back(0);
+        }
+    }
 
     void run(Run& run) const override {
-        kernels::permute(run.slots[static_cast<std::size_t>(source_)],
-                         run.slots[static_cast<std::size_t>(target_)], sizes_, perm_);
+        constexpr std::int64_t grain = 16384;  // elements a thread takes at least
+        const fp16* x = run.slots[static_cast<std::size_t>(source_)];
+        fp16* y = run.slots[static_cast<std::size_t>(target_)];
+        const std::int64_t first = sizes_[static_cast<std::size_t>(perm_.front())];
+        run.pool.for_ranges(first,
+                            std::max<std::int64_t>(1, grain * first / std::max(elements_, grain)),
+                            [&](std::int64_t begin, std::int64_t end, int) {
+                                kernels::permute(x, y, sizes_, perm_, begin, end);
+                            });
     }
 
   private:
     int source_, target_;
+    std::int64_t elements_ = 1;
     std::vector<std::int64_t> sizes_;
     std::vector<int> perm_;
 };

@@ -3,7 +3,6 @@
 
 #include "device/emulator/elementwise.h"
 #include "kernels/elementwise.h"
-#include "kernels/layout.h"
 #include "kernels/reduction.h"
 #include "kernels/softmax.h"
 #include "reference/chip/activations.h"
@@ -254,20 +253,42 @@ class SoftmaxStep final : public Step {
     std::shared_ptr<const Chain> chain_;
 };
 
-class SwapLastStep final : public Step {
+/// Softmax over the middle axis of [outer, count, inner].
+class SoftmaxColumnsStep final : public Step {
   public:
-    SwapLastStep(int x, int result, std::int64_t outer, std::int64_t rows, std::int64_t columns)
-        : x_(x), result_(result), outer_(outer), rows_(rows), columns_(columns) {}
+    SoftmaxColumnsStep(int x, int result, std::int64_t outer, std::int64_t count,
+                       std::int64_t inner, std::shared_ptr<const kernels::SoftmaxTables> tables)
+        : x_(x),
+          result_(result),
+          outer_(outer),
+          count_(count),
+          inner_(inner),
+          tables_(std::move(tables)) {}
 
     void run(Run& run) const override {
-        kernels::permute(run.slots[static_cast<std::size_t>(x_)],
-                         run.slots[static_cast<std::size_t>(result_)], {outer_, rows_, columns_},
-                         {0, 2, 1});
+        const fp16* x = run.slots[static_cast<std::size_t>(x_)];
+        fp16* out = run.slots[static_cast<std::size_t>(result_)];
+        constexpr std::int64_t narrowest = 64;  // columns of a part: 128 bytes a row
+        const std::int64_t parts = (inner_ + narrowest - 1) / narrowest;
+        const std::int64_t grain = std::max<std::int64_t>(1, 4096 / (count_ * narrowest));
+        run.pool.for_ranges(outer_ * parts, grain, [&](std::int64_t begin, std::int64_t end, int) {
+            while (begin < end) {
+                // Neighbouring parts of one outer index are one range.
+                const std::int64_t o = begin / parts, stop = std::min(end, (o + 1) * parts);
+                const std::int64_t first = begin % parts * narrowest;
+                const std::int64_t last = std::min(inner_, (stop - o * parts) * narrowest);
+                const std::int64_t at = o * count_ * inner_ + first;
+                kernels::softmax_columns(x + at, out + at, count_, last - first, inner_, *tables_,
+                                         run.numerics);
+                begin = stop;
+            }
+        });
     }
 
   private:
     int x_, result_;
-    std::int64_t outer_, rows_, columns_;
+    std::int64_t outer_, count_, inner_;
+    std::shared_ptr<const kernels::SoftmaxTables> tables_;
 };
 
 void make_softmax(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
@@ -285,15 +306,8 @@ void make_softmax(Plan& plan, const mil::Operation& operation, const mil::Argume
         plan.add(std::make_unique<SoftmaxStep>(x.slot, result.slot, outer, count, tables));
         return;
     }
-    const int turned = plan.scratch(x.shape.elements()), soft = plan.scratch(x.shape.elements());
-    const auto add = [&](std::unique_ptr<Step> step, int from, int to) {
-        plan.touch(from);
-        plan.touch(to);
-        plan.add(std::move(step));
-    };
-    add(std::make_unique<SwapLastStep>(x.slot, turned, outer, count, inner), x.slot, turned);
-    add(std::make_unique<SoftmaxStep>(turned, soft, outer * inner, count, tables), turned, soft);
-    add(std::make_unique<SwapLastStep>(soft, result.slot, outer, inner, count), soft, result.slot);
+    plan.add(
+        std::make_unique<SoftmaxColumnsStep>(x.slot, result.slot, outer, count, inner, tables));
 }
 
 }  // namespace
