@@ -1,5 +1,6 @@
 #include "base/fp16.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace pome {
@@ -24,38 +25,29 @@ fp16 to_fp16(double value, Rounding rounding) {
     if (std::isnan(value)) {
         return make(0x7E00);
     }
-    const double magnitude = std::fabs(value);
-    if (std::isinf(magnitude)) {
-        return make(0x7C00);
-    }
-    if (magnitude == 0.0) {
-        return make(0);
-    }
-    int exponent = std::ilogb(magnitude);
-    if (exponent < -14) {
-        exponent = -14;
-    }
+    const auto overflow = [&] { return make(rounding == Rounding::toward_zero ? 0x7BFF : 0x7C00); };
+    const std::uint64_t magnitude = std::bit_cast<std::uint64_t>(value) & ~(std::uint64_t{1} << 63);
+    const int exponent = static_cast<int>(magnitude >> 52) - 1023;
     if (exponent > 15) {
-        return make(rounding == Rounding::toward_zero ? 0x7BFF : 0x7C00);
+        return exponent == 1024 ? make(0x7C00) : overflow();
     }
-    // In units of the last place: exact, because scaling by a power of two keeps all bits.
-    const double scaled = std::ldexp(magnitude, 10 - exponent);
-    double whole = std::floor(scaled);
-    const double rest = scaled - whole;
-    const bool odd = std::fmod(whole, 2.0) != 0.0;
-    if (rounding == Rounding::nearest_away && rest >= 0.5) {
-        whole += 1.0;
+    if (exponent < -25) {
+        return make(0);  // below half of the smallest subnormal
     }
-    if (rounding == Rounding::nearest_even && (rest > 0.5 || (rest == 0.5 && odd))) {
-        whole += 1.0;
-    }
-    // A carry out of the fraction moves into the exponent field by itself.
-    auto bits = static_cast<std::uint32_t>(whole);
-    bits = bits < 1024 ? bits : bits + (static_cast<std::uint32_t>(exponent + 14) << 10);
-    if (bits >= 0x7C00) {
-        return make(rounding == Rounding::toward_zero ? 0x7BFF : 0x7C00);
-    }
-    return make(bits);
+    // 53 bits, of which those above the unit in the last place are kept: 11, or fewer of
+    // subnormals.
+    const std::uint64_t significand =
+        (magnitude & ((std::uint64_t{1} << 52) - 1)) | std::uint64_t{1} << 52;
+    const int dropped = 42 + std::max(0, -14 - exponent);
+    const std::uint64_t half = std::uint64_t{1} << (dropped - 1);
+    const std::uint64_t rest = significand & (2 * half - 1);
+    auto bits = static_cast<std::uint32_t>(significand >> dropped);
+    const bool up =
+        (rounding == Rounding::nearest_away && rest >= half) ||
+        (rounding == Rounding::nearest_even && (rest > half || (rest == half && (bits & 1U) != 0)));
+    // The leading one and a carry out of the fraction move into the exponent field by themselves.
+    bits += (up ? 1U : 0U) + (static_cast<std::uint32_t>(std::max(0, exponent + 14)) << 10);
+    return bits >= 0x7C00 ? overflow() : make(bits);
 }
 
 fp16 to_fp16(float value, Rounding rounding) {
