@@ -16,21 +16,88 @@
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 
+#if HWY_TARGET != HWY_SCALAR
+
+/// Whether one of a vector of halves is an infinity or NaN.
+template <class D16>
+HWY_INLINE bool has_special(D16 d, hn::Vec<D16> bits) {
+    const auto magnitude = hn::And(bits, hn::Set(d, std::uint16_t{0x7FFF}));
+    return !hn::AllFalse(d, hn::Gt(magnitude, hn::Set(d, std::uint16_t{0x7BFF})));
+}
+
+/// The elements from the first on for which sums, differences or products need no care for special
+/// values, two vectors at a time; returns how many. Of finite operands results are finite as
+/// floats, so that only -0 is left to coerce.
+template <Binary op, bool away>
+std::int64_t run_finite(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
+                        std::int64_t count) {
+    const hn::ScalableTag<float> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
+    const hn::Rebind<std::uint16_t, decltype(d)> du16;
+    const hn::Repartition<std::uint16_t, decltype(d)> both;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const auto as_bits = [](const fp16* at) { return reinterpret_cast<const std::uint16_t*>(at); };
+    const auto special = [&](const fp16* at, bool is_scalar) HWY_ATTR {
+        return has_special(both,
+                           is_scalar ? hn::Set(both, at->bits) : hn::LoadU(both, as_bits(at)));
+    };
+    if ((x_is_scalar && special(x, true)) || (y_is_scalar && special(y, true))) {
+        return 0;
+    }
+    const auto x_all = hn::Set(d, to_float(*x)), y_all = hn::Set(d, to_float(*y));
+    const auto step = [&](std::int64_t at) HWY_ATTR {
+        const auto a = x_is_scalar ? x_all : load_halves(d, x + at);
+        const auto b = y_is_scalar ? y_all : load_halves(d, y + at);
+        auto result = exact<op, false>(d, a, b);
+        if constexpr (away) {  // as in combine_bits
+            result = hn::BitCast(d, hn::Add(hn::BitCast(du, result), hn::Set(du, 1U)));
+        }
+        const auto halves = narrow_bits(d, result);
+        return hn::IfThenZeroElse(hn::Eq(halves, hn::Set(du16, std::uint16_t{0x8000})), halves);
+    };
+    std::int64_t i = 0;
+    for (; i + 2 * lanes <= count; i += 2 * lanes) {
+        if ((!x_is_scalar && special(x + i, false)) || (!y_is_scalar && special(y + i, false))) {
+            break;
+        }
+        const auto first = step(i), second = step(i + lanes);
+        hn::StoreU(first, du16, reinterpret_cast<std::uint16_t*>(out + i));
+        hn::StoreU(second, du16, reinterpret_cast<std::uint16_t*>(out + i + lanes));
+    }
+    return i;
+}
+
+#endif
+
 template <Binary op, bool coerce, bool away>
 void run(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
          std::int64_t count) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    const auto x_all = hn::Set(d, to_float(*x)), y_all = hn::Set(d, to_float(*y));
-    const auto step = [&](const fp16* xs, const fp16* ys, fp16* to) {
+    constexpr bool has_finite_way = HWY_TARGET != HWY_SCALAR && coerce &&
+                                    (op == Binary::add || op == Binary::sub || op == Binary::mul);
+    const fp16 x_value = *x, y_value = *y;  // out may be x or y
+    const auto x_all = hn::Set(d, to_float(x_value)), y_all = hn::Set(d, to_float(y_value));
+    const auto step = [&](const fp16* xs, const fp16* ys, fp16* to) HWY_ATTR {
         const auto a = x_is_scalar ? x_all : load_halves(d, xs);
         const auto b = y_is_scalar ? y_all : load_halves(d, ys);
         hn::StoreU(combine_bits<op, coerce, away>(d, a, b),
                    hn::Rebind<std::uint16_t, decltype(d)>(), reinterpret_cast<std::uint16_t*>(to));
     };
     std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        step(x + i, y + i, out + i);
+    while (i + lanes <= count) {
+#if HWY_TARGET != HWY_SCALAR
+        if constexpr (has_finite_way) {
+            i += run_finite<op, away>(x_is_scalar ? &x_value : x + i, x_is_scalar,
+                                      y_is_scalar ? &y_value : y + i, y_is_scalar, out + i,
+                                      count - i);
+        }
+#endif
+        // What it stopped at, and what it does not take.
+        const std::int64_t end = has_finite_way ? std::min(count, i + 2 * lanes) : count;
+        for (; i + lanes <= end; i += lanes) {
+            step(x + i, y + i, out + i);
+        }
     }
     if (i < count) {
         fp16 xs[max_lanes] = {}, ys[max_lanes] = {}, results[max_lanes];
