@@ -1,6 +1,7 @@
 #include "kernels/reduction.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -11,26 +12,11 @@
 #define HWY_TARGET_INCLUDE "kernels/reduction.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/aligned_sum-inl.h"
 #include "kernels/rounding-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
-
-/// a + b, both cut to multiples of the unit that the larger one has at `bits` fraction bits. Exact
-/// in float: 13 bits.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V aligned_sum(D d, V a, V b, int bits) {
-    const hn::RebindToUnsigned<D> du;
-    const V larger = hn::Max(hn::Abs(a), hn::Abs(b));
-    const auto exponent = hn::And(hn::BitCast(du, larger), hn::Set(du, 0x7F800000U));
-    const auto unit_bits = hn::Sub(exponent, hn::Set(du, static_cast<std::uint32_t>(bits) << 23));
-    const V unit = hn::BitCast(d, unit_bits),
-            inverse = hn::BitCast(d, hn::Sub(hn::Set(du, 254U << 23), unit_bits));
-    const V cut = hn::Add(hn::Mul(hn::Trunc(hn::Mul(a, inverse)), unit),
-                          hn::Mul(hn::Trunc(hn::Mul(b, inverse)), unit));
-    const auto ordinary = hn::And(hn::Gt(larger, hn::Zero(d)), hn::Lt(larger, hn::Set(d, 1e30F)));
-    return hn::IfThenElse(ordinary, cut, hn::Add(a, b));
-}
 
 template <class D>
 HWY_INLINE hn::Vec<D> operand(D d, const fp16* x) {
@@ -102,6 +88,175 @@ double row_sum(const fp16* x, std::int64_t count, int bits) {
     return sum;
 }
 
+#if POME_ALIGNS_BY_ROUNDING
+
+constexpr std::int64_t wide = 32;  // halves of a vector
+constexpr int infinity = 0x7C00;
+
+HWY_INLINE __m512i magnitudes(__m512i bits) {
+    return _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF));
+}
+HWY_INLINE __m512 low_floats(__m512i bits) {
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(bits));
+}
+HWY_INLINE __m512 high_floats(__m512i bits) {
+    return _mm512_cvtph_ps(_mm512_extracti64x4_epi64(bits, 1));
+}
+HWY_INLINE __m512d low_doubles(__m512 v) {
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+}
+HWY_INLINE __m512d high_doubles(__m512 v) {
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}
+
+/// Adds tiles of four rows to the sums of 32 columns, up to the first tile that has an infinity or
+/// NaN; returns the rows that were added.
+HWY_INLINE std::int64_t add_finite_tiles(const fp16* x, std::int64_t stride, std::int64_t rows,
+                                         double* sums) {
+    __m512d totals[4];
+    for (int i = 0; i < 4; ++i) {
+        totals[i] = _mm512_loadu_pd(sums + 8 * i);
+    }
+    std::int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        __m512i bits[4];
+        __m512i largest = _mm512_setzero_si512();
+        __m512 low[4], high[4];
+        for (int i = 0; i < 4; ++i) {
+            bits[i] = _mm512_loadu_si512(x + (r + i) * stride);
+            largest = _mm512_max_epu16(largest, magnitudes(bits[i]));
+            low[i] = low_floats(bits[i]);
+            high[i] = high_floats(bits[i]);
+        }
+        if (_mm512_cmpge_epu16_mask(largest, _mm512_set1_epi16(infinity)) != 0) {
+            break;
+        }
+        const __m512 first = tile_sums(low), second = tile_sums(high);
+        totals[0] = _mm512_add_pd(totals[0], low_doubles(first));
+        totals[1] = _mm512_add_pd(totals[1], high_doubles(first));
+        totals[2] = _mm512_add_pd(totals[2], low_doubles(second));
+        totals[3] = _mm512_add_pd(totals[3], high_doubles(second));
+    }
+    for (int i = 0; i < 4; ++i) {
+        _mm512_storeu_pd(sums + 8 * i, totals[i]);
+    }
+    return r;
+}
+
+/// Of two vectors of eight tiles: their first and second elements, their third and fourth.
+struct TileOrder {
+    constexpr TileOrder() {
+        for (std::uint16_t tile = 0; tile < 16; ++tile) {
+            front[tile] = static_cast<std::uint16_t>(4 * tile);
+            front[tile + 16U] = static_cast<std::uint16_t>(4 * tile + 1);
+            back[tile] = static_cast<std::uint16_t>(4 * tile + 2);
+            back[tile + 16U] = static_cast<std::uint16_t>(4 * tile + 3);
+        }
+    }
+    alignas(64) std::array<std::uint16_t, 32> front{}, back{};
+};
+constexpr TileOrder tile_order;
+
+/// The tile sums of the whole tiles of a row, in any order: false if there is an infinity or NaN,
+/// or if the order might matter. It does not where no sum of some of them leaves a double's 53
+/// bits: they are multiples of 2^-24, and at most the sum of magnitudes.
+bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
+    constexpr double exact_below = 0x1p29;
+    const __m512i take_front = _mm512_load_si512(tile_order.front.data()),
+                  take_back = _mm512_load_si512(tile_order.back.data());
+    __m512i largest = _mm512_setzero_si512();
+    __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
+    const auto add = [&](__m512i first, __m512i second) HWY_ATTR {
+        largest =
+            _mm512_max_epu16(largest, _mm512_max_epu16(magnitudes(first), magnitudes(second)));
+        const __m512i fronts = _mm512_permutex2var_epi16(first, take_front, second),
+                      backs = _mm512_permutex2var_epi16(first, take_back, second);
+        const __m512 elements[4] = {low_floats(fronts), high_floats(fronts), low_floats(backs),
+                                    high_floats(backs)};
+        const __m512 sums = tile_sums(elements);
+        low = _mm512_add_pd(low, low_doubles(sums));
+        high = _mm512_add_pd(high, high_doubles(sums));
+    };
+    const std::int64_t whole = count / 4 * 4;
+    std::int64_t i = 0;
+    for (; i + 2 * wide <= whole; i += 2 * wide) {
+        add(_mm512_loadu_si512(x + i), _mm512_loadu_si512(x + i + wide));
+    }
+    if (i < whole) {  // tiles of zeros add nothing
+        const auto kept = [&](std::int64_t left) {
+            return left >= wide ? ~__mmask32{0}
+                   : left <= 0  ? __mmask32{0}
+                                : static_cast<__mmask32>((std::uint64_t{1} << left) - 1);
+        };
+        add(_mm512_maskz_loadu_epi16(kept(whole - i), x + i),
+            _mm512_maskz_loadu_epi16(kept(whole - i - wide), x + i + wide));
+    }
+    const hn::ScalableTag<std::uint16_t> d;
+    const hn::ScalableTag<double> dd;
+    const std::uint16_t top = hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{largest}));
+    if (top >= infinity ||
+        static_cast<double>(to_float(fp16{top})) * static_cast<double>(count) > exact_below) {
+        return false;
+    }
+    sum = hn::GetLane(hn::SumOfLanes(dd, hn::Vec<decltype(dd)>{_mm512_add_pd(low, high)}));
+    return true;
+}
+
+#endif  // POME_ALIGNS_BY_ROUNDING
+
+/// Adds `rows` rows, tile by tile, to the sums of `columns` columns.
+void add_tiles(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+               int tile, int bits, double* sums) {
+    std::int64_t done = 0;  // columns
+#if POME_ALIGNS_BY_ROUNDING
+    if (tile == 4 && bits == 11) {
+        for (; done + wide <= columns; done += wide) {
+            for (std::int64_t r = 0; r < rows;) {
+                r += add_finite_tiles(x + r * stride + done, stride, rows - r, sums + done);
+                if (r < rows) {
+                    const std::int64_t some = std::min<std::int64_t>(tile, rows - r);
+                    add_tile(x + r * stride + done, stride, some, wide, bits, sums + done);
+                    r += some;
+                }
+            }
+        }
+    }
+#endif
+    for (std::int64_t r = 0; r < rows && done < columns; r += tile) {
+        add_tile(x + r * stride + done, stride, std::min<std::int64_t>(tile, rows - r),
+                 columns - done, bits, sums + done);
+    }
+}
+
+/// The sum of one contiguous row of tiles of 4.
+double sum_row(const fp16* x, std::int64_t count, int bits) {
+#if POME_ALIGNS_BY_ROUNDING
+    double sum = 0.0;
+    if (bits == 11 && add_tiles_of_row(x, count, sum)) {
+        if (count % 4 != 0) {
+            add_tile(x + count / 4 * 4, 1, count % 4, 1, bits, &sum);
+        }
+        return sum;
+    }
+#endif
+    return row_sum(x, count, bits);
+}
+
+/// The largest element of a row, or the smallest; NaN counts as +inf.
+float extreme_of(const fp16* x, std::int64_t count, bool largest) {
+    const hn::ScalableTag<float> d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    fp16 rest[max_lanes];
+    std::fill_n(rest, lanes, *x);
+    std::copy_n(x + count / lanes * lanes, count % lanes, rest);
+    auto extreme = operand(d, rest);
+    for (std::int64_t i = 0; i + lanes <= count; i += lanes) {
+        const auto v = operand(d, x + i);
+        extreme = largest ? hn::Max(extreme, v) : hn::Min(extreme, v);
+    }
+    return hn::GetLane(largest ? hn::MaxOfLanes(d, extreme) : hn::MinOfLanes(d, extreme));
+}
+
 }  // namespace pome::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -109,8 +264,9 @@ HWY_AFTER_NAMESPACE();
 namespace pome::kernels {
 namespace {
 
-HWY_EXPORT(add_tile);
-HWY_EXPORT(row_sum);
+HWY_EXPORT(add_tiles);
+HWY_EXPORT(sum_row);
+HWY_EXPORT(extreme_of);
 
 double operand_of(fp16 x) {
     return is_nan(x) ? std::numeric_limits<double>::infinity() : static_cast<double>(to_float(x));
@@ -127,7 +283,7 @@ void sum_all(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std
     for (std::int64_t o = 0; o < outer; ++o) {
         const fp16* from = x + o * count * inner;
         if (rules.narrow && inner == 1 && rules.tile == 4) {
-            sums[0] = HWY_DYNAMIC_DISPATCH(row_sum)(from, count, rules.tile_fraction_bits);
+            sums[0] = HWY_DYNAMIC_DISPATCH(sum_row)(from, count, rules.tile_fraction_bits);
         } else {
             std::fill(sums.begin(), sums.end(), 0.0);
             add_to_sums(from, inner, count, inner, rules, sums.data());
@@ -142,6 +298,12 @@ void fold(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::i
     for (std::int64_t o = 0; o < outer; ++o) {
         const fp16* from = x + o * count * inner;
         fp16* to = y + o * inner;
+        if (inner == 1 && rules.coerce_nan) {  // without NaN and -0 the order is free
+            const float extreme =
+                HWY_DYNAMIC_DISPATCH(extreme_of)(from, count, op == Binary::maximum);
+            *to = to_fp16(extreme + 0.0F, Rounding::nearest_even);  // exact
+            continue;
+        }
         binary(op, from, false, from, false, to, inner,
                rules);  // max(x, x): coerces a lone element too
         for (std::int64_t k = 1; k < count; ++k) {
@@ -162,11 +324,8 @@ void add_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows, std::int
         }
         return;
     }
-    for (std::int64_t k = 0; k < rows; k += rules.tile) {
-        HWY_DYNAMIC_DISPATCH(add_tile)
-        (x + k * stride, stride, std::min<std::int64_t>(rules.tile, rows - k), columns,
-         rules.tile_fraction_bits, sums);
-    }
+    HWY_DYNAMIC_DISPATCH(add_tiles)
+    (x, stride, rows, columns, rules.tile, rules.tile_fraction_bits, sums);
 }
 
 void finish_sums(const double* sums, std::int64_t columns, std::int64_t count, fp16* y,

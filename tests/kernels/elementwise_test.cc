@@ -134,6 +134,94 @@ TEST(Reduction, EqualsTheScalarModelAlongEveryAxis) {
     });
 }
 
+/// Values that decide: powers of two and their neighbours, equal magnitudes, both zeros, the ends
+/// of the range; a few that are not finite.
+fp16 deciding_value(Random& random, bool finite) {
+    const std::uint16_t magnitudes[] = {0x0000, 0x0001, 0x03FF, 0x0400, 0x3BFF, 0x3C00, 0x3C01,
+                                        0x3FFF, 0x4000, 0x6BFF, 0x6C00, 0x7BFF, 0x1234, 0x2ABC};
+    const std::uint16_t specials[] = {0x7C00, 0x7E00, 0x7C01};
+    const std::uint16_t magnitude = !finite && random.below(50) == 0
+                                        ? specials[random.below(std::size(specials))]
+                                        : magnitudes[random.below(std::size(magnitudes))];
+    return fp16{static_cast<std::uint16_t>(magnitude | random.below(2) << 15)};
+}
+
+TEST(Reduction, ExtremesEqualTheScalarModel) {
+    for_every_target([] {
+        Random random(15);
+        for (int round = 0; round < 300; ++round) {
+            const auto count = static_cast<std::int64_t>(1 + random.below(round < 200 ? 40 : 300)),
+                       inner = static_cast<std::int64_t>(round % 3 == 0 ? 1 + random.below(40) : 1);
+            std::vector<fp16> x(static_cast<std::size_t>(count * inner)),
+                largest(static_cast<std::size_t>(inner)), smallest(largest.size());
+            for (auto& value : x) {
+                value = round % 4 == 0 ? any_bits(random) : deciding_value(random, round % 4 < 3);
+            }
+            const chip::Rules rules{Rounding::nearest_away, true};
+            reduce_max(x.data(), largest.data(), 1, count, inner, rules);
+            reduce_min(x.data(), smallest.data(), 1, count, inner, rules);
+            for (std::size_t i = 0; i < largest.size(); ++i) {
+                fp16 top = chip::maximum(x[i], x[i], rules), bottom = top;
+                for (std::size_t k = i; k < x.size(); k += largest.size()) {
+                    top = chip::maximum(top, x[k], rules);
+                    bottom = chip::minimum(bottom, x[k], rules);
+                }
+                ASSERT_EQ(largest[i].bits, top.bits) << "round " << round;
+                ASSERT_EQ(smallest[i].bits, bottom.bits) << "round " << round;
+            }
+        }
+    });
+}
+
+TEST(Reduction, EqualsTheScalarModelWhereAlignmentDecides) {
+    for_every_target([] {
+        Random random(13);
+        for (int round = 0; round < 40; ++round) {
+            const auto count = static_cast<std::int64_t>(1 + random.below(130));
+            const std::int64_t inner = round % 2 == 0 ? 1 : 32 + 16 * (round % 5);
+            const std::int64_t outer = inner == 1 ? 40 : 1;
+            std::vector<fp16> x(static_cast<std::size_t>(outer * count * inner));
+            for (auto& value : x) {
+                value = deciding_value(random, round % 4 < 2);
+            }
+            Numerics::Reduction rules;
+            rules.tile = round % 10 == 9 ? 3 : 4;
+            rules.tile_fraction_bits = round % 10 == 8 ? 9 : 11;
+            std::vector<fp16> sum(static_cast<std::size_t>(outer * inner));
+            reduce_sum(x.data(), sum.data(), outer, count, inner, rules);
+            std::vector<fp16> line(static_cast<std::size_t>(count));
+            for (std::int64_t i = 0; i < outer * inner; ++i) {
+                for (std::int64_t k = 0; k < count; ++k) {
+                    line[static_cast<std::size_t>(k)] =
+                        x[static_cast<std::size_t>(inner == 1 ? i * count + k : k * inner + i)];
+                }
+                ASSERT_EQ(sum[static_cast<std::size_t>(i)].bits, chip::reduce_sum(line, rules).bits)
+                    << "round " << round << ", sum " << i << " of " << count;
+            }
+        }
+    });
+}
+
+// Beyond 2^29 a double no longer holds every tile's last bit: there the order of the sum matters.
+TEST(Reduction, KeepsTheOrderOfLongSumsOfLargeValues) {
+    for_every_target([] {
+        Random random(14);
+        for (const double small : {0x1p-24, 0x1p-20, 0.5}) {
+            std::vector<fp16> x;
+            for (const double sign : {1.0, -1.0}) {
+                x.insert(x.end(), 20'000, to_fp16(sign * 65504.0, Rounding::nearest_even));
+                for (int i = 0; i < 4000; ++i) {
+                    x.push_back(to_fp16(small * static_cast<double>(random.below(3)),
+                                        Rounding::nearest_even));
+                }
+            }
+            fp16 sum{0};
+            reduce_sum(x.data(), &sum, 1, static_cast<std::int64_t>(x.size()), 1, {});
+            EXPECT_EQ(sum.bits, chip::reduce_sum(x, {}).bits) << small;
+        }
+    });
+}
+
 // The published probes of the reduction path on an M1: 4096 and 1024 ones; [B, -B, 1] sixteen
 // times.
 TEST(Reduction, ReproducesThePublishedProbes) {
