@@ -217,6 +217,25 @@ void Plan::fuse() {
     std::vector<Scheduled> fused;
     std::vector<std::size_t> ends;  // of the steps that each fused one stands for
     for (std::size_t first = 0; first < steps_.size();) {
+        std::vector<const Step*> joinable;
+        for (std::size_t step = first; step < steps_.size(); ++step) {
+            const Step* next = steps_[step].step.get();
+            if (next->elementwise() == nullptr && next->rows() == nullptr) {
+                break;
+            }
+            joinable.push_back(next);
+        }
+        if (const std::size_t length = RowGroup::length(joinable); length > 0) {
+            joinable.resize(length);
+            std::vector<int> touched;
+            auto group = RowGroup::join(
+                joinable, [&](int slot) { return is_private(slot, first, first + length); },
+                touched);
+            fused.push_back({std::move(group), std::move(touched)});
+            first += length;
+            ends.push_back(first);
+            continue;
+        }
         std::size_t end = first;
         const ElementwiseForm* form = steps_[first].step->elementwise();
         const std::int64_t elements = form != nullptr ? form->elements : 0;

@@ -14,6 +14,7 @@
 #include "device/device.h"
 #include "device/emulator/chain.h"
 #include "device/emulator/emulator.h"
+#include "device/emulator/row_group.h"
 #include "kernels/matmul.h"
 #include "kernels/softmax.h"
 #include "kernels/unary.h"
@@ -44,6 +45,8 @@ class Step {
     virtual void run(Run& run) const = 0;
     /// How the step reads and writes element by element; nullptr when it does not.
     virtual const ElementwiseForm* elementwise() const { return nullptr; }
+    /// How it works row by row; nullptr when it does not.
+    virtual const RowForm* rows() const { return nullptr; }
     /// The slot that the step reads only once and in blocks of its own choice, so that a chain may
     /// compute it block by block instead; -1: none.
     virtual int streamed() const { return -1; }
@@ -179,7 +182,7 @@ class Plan {
     void add_operation(const mil::Operation& operation);
     void add_outputs(const mil::Function& function);
     void lay_out();
-    /// Joins elementwise steps that follow each other (chain.cc).
+    /// Joins elementwise steps that follow each other, and steps that work row by row (chain.cc).
     void fuse();
 
     mil::Lookup lookup() const;

@@ -1,5 +1,6 @@
 // Reductions and softmax.
 #include <algorithm>
+#include <optional>
 
 #include "device/emulator/elementwise.h"
 #include "kernels/elementwise.h"
@@ -22,7 +23,21 @@ class ReduceStep final : public Step {
   public:
     ReduceStep(Kind kind, int x, int result, std::int64_t outer, std::int64_t count,
                std::int64_t inner)
-        : kind_(kind), x_(x), result_(result), outer_(outer), count_(count), inner_(inner) {}
+        : kind_(kind), x_(x), result_(result), outer_(outer), count_(count), inner_(inner) {
+        if (inner == 1) {
+            rows_ = RowForm{x,
+                            result,
+                            outer,
+                            count,
+                            false,
+                            [kind, count](const fp16* from, fp16* to, std::int64_t rows,
+                                          const Numerics& numerics) {
+                                reduce(kind, from, to, rows, count, numerics);
+                            }};
+        }
+    }
+
+    const RowForm* rows() const override { return rows_ ? &*rows_ : nullptr; }
 
     int streamed() const override { return x_; }
     void read_from(std::shared_ptr<const Chain> chain) override { chain_ = std::move(chain); }
@@ -44,40 +59,45 @@ class ReduceStep final : public Step {
             std::vector<fp16> block, buffers;
             for (std::int64_t row = begin; row < end; row += rows) {
                 const std::int64_t some = std::min(rows, end - row);
-                reduce(rows_of(run, row * count_, some * count_, block, buffers), out + row, some,
-                       run.numerics);
+                reduce(kind_, rows_of(run, row * count_, some * count_, block, buffers), out + row,
+                       some, count_, run.numerics);
             }
         });
     }
 
-    void reduce(const fp16* from, fp16* to, std::int64_t rows, const Numerics& numerics) const {
-        switch (kind_) {
+    static void reduce(Kind kind, const fp16* from, fp16* to, std::int64_t rows, std::int64_t count,
+                       const Numerics& numerics) {
+        switch (kind) {
             case Kind::sum:
-                return kernels::reduce_sum(from, to, rows, count_, 1, numerics.reduction);
+                return kernels::reduce_sum(from, to, rows, count, 1, numerics.reduction);
             case Kind::mean:
-                return kernels::reduce_mean(from, to, rows, count_, 1, numerics.reduction);
+                return kernels::reduce_mean(from, to, rows, count, 1, numerics.reduction);
             case Kind::maximum:
-                return kernels::reduce_max(from, to, rows, count_, 1, numerics.elementwise);
+                return kernels::reduce_max(from, to, rows, count, 1, numerics.elementwise);
             case Kind::minimum:
-                return kernels::reduce_min(from, to, rows, count_, 1, numerics.elementwise);
+                return kernels::reduce_min(from, to, rows, count, 1, numerics.elementwise);
         }
     }
 
     /// Ranges of columns, some rows at a time.
     void run_columns(Run& run) const {
         constexpr std::int64_t narrowest = 256;  // columns of a part: 512 bytes a row
+        constexpr std::int64_t widest = 1024;
         const std::int64_t parts = (inner_ + narrowest - 1) / narrowest;
         const std::int64_t whole = outer_ >= run.pool.threads() ? 1 : parts;
         const std::int64_t grain =
             std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, count_ * inner_ / whole));
         run.pool.for_ranges(outer_ * whole, grain, [&](std::int64_t begin, std::int64_t end, int) {
             while (begin < end) {
-                // Neighbouring parts of one outer index are one range.
+                // Neighbouring parts of one outer index are one range, reduced some columns at a
+                // time, whose sums stay in the nearest cache.
                 const std::int64_t o = begin / whole, stop = std::min(end, (o + 1) * whole);
-                const std::int64_t first = whole == 1 ? 0 : begin % whole * narrowest;
                 const std::int64_t last =
                     whole == 1 ? inner_ : std::min(inner_, (stop - o * whole) * narrowest);
-                reduce_range(run, o, first, last - first);
+                for (std::int64_t first = whole == 1 ? 0 : begin % whole * narrowest; first < last;
+                     first += widest) {
+                    reduce_range(run, o, first, std::min(widest, last - first));
+                }
                 begin = stop;
             }
         });
@@ -137,6 +157,7 @@ class ReduceStep final : public Step {
     Kind kind_;
     int x_, result_;
     std::int64_t outer_, count_, inner_;
+    std::optional<RowForm> rows_;
     std::shared_ptr<const Chain> chain_;
 };
 
@@ -220,8 +241,19 @@ class SoftmaxStep final : public Step {
   public:
     SoftmaxStep(int x, int result, std::int64_t rows, std::int64_t columns,
                 std::shared_ptr<const kernels::SoftmaxTables> tables)
-        : x_(x), result_(result), rows_(rows), columns_(columns), tables_(std::move(tables)) {}
+        : x_(x), result_(result), rows_(rows), columns_(columns), tables_(std::move(tables)) {
+        form_ = {x,
+                 result,
+                 rows,
+                 columns,
+                 true,
+                 [columns, tables = tables_](const fp16* from, fp16* to, std::int64_t some,
+                                             const Numerics& numerics) {
+                     kernels::softmax_rows(from, to, some, columns, *tables, numerics);
+                 }};
+    }
 
+    const RowForm* rows() const override { return &form_; }
     int streamed() const override { return x_; }
     void read_from(std::shared_ptr<const Chain> chain) override { chain_ = std::move(chain); }
 
@@ -250,6 +282,7 @@ class SoftmaxStep final : public Step {
     int x_, result_;
     std::int64_t rows_, columns_;
     std::shared_ptr<const kernels::SoftmaxTables> tables_;
+    RowForm form_;
     std::shared_ptr<const Chain> chain_;
 };
 

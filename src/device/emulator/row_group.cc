@@ -1,0 +1,191 @@
+#include "device/emulator/row_group.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "device/emulator/plan.h"
+
+namespace pome::device::emulator {
+namespace {
+
+constexpr std::int64_t block = 4096;           // elements of a tensor at a time: 8 KB
+constexpr std::int64_t longest_row = 1 << 15;  // buffers of one row stay in the second-level cache
+constexpr std::int64_t fewest_rows = 64;       // fewer would not keep the threads busy
+
+/// A step of a group; its places' buffers are numbered, a slot of -1 says that the buffer is meant.
+struct Part {
+    ElementwiseForm::Function elements;  ///< of an elementwise step
+    RowForm::Function rows;              ///< of the others
+    Link::Place x, y, result;
+    bool has_y = false;
+    std::int64_t per_row = 1;  ///< elements of the result; of x where `rows` is given
+};
+
+/// What a group's steps have in common.
+struct Extent {
+    std::int64_t rows = 0, count = 0;
+
+    std::int64_t elements() const { return rows * count; }
+    bool has(const ElementwiseForm& form) const {
+        return form.elements == elements() || form.elements == rows;
+    }
+    /// Whether element i of the result needs elements of its own row only.
+    bool is_of_own_row(const Access& access, std::int64_t operand_elements,
+                       std::int64_t result_elements) const {
+        if (access.is_whole(result_elements)) {
+            return operand_elements == result_elements;
+        }
+        return result_elements == elements() && operand_elements == rows && access.group == count &&
+               access.count == rows;
+    }
+};
+
+class RowGroupStep final : public Step {
+  public:
+    RowGroupStep(std::vector<Part> parts, std::vector<std::int64_t> buffers, Extent extent)
+        : parts_(std::move(parts)), buffers_(std::move(buffers)), extent_(extent) {}
+
+    void run(Run& run) const override {
+        const std::int64_t rows = std::max<std::int64_t>(1, block / extent_.count);
+        run.pool.for_ranges(extent_.rows, rows, [&](std::int64_t begin, std::int64_t end, int) {
+            std::vector<std::vector<fp16>> buffers;
+            for (const std::int64_t per_row : buffers_) {
+                buffers.emplace_back(static_cast<std::size_t>(rows * per_row));
+            }
+            for (std::int64_t row = begin; row < end; row += rows) {
+                for (const Part& part : parts_) {
+                    evaluate(part, run, buffers, row, std::min(end, row + rows));
+                }
+            }
+        });
+    }
+
+  private:
+    /// The rows [first, last) of a part; the buffers hold what belongs to them.
+    void evaluate(const Part& part, Run& run, std::vector<std::vector<fp16>>& buffers,
+                  std::int64_t first, std::int64_t last) const {
+        const std::int64_t begin = first * part.per_row, end = last * part.per_row;
+        const auto place = [&](const Link::Place& at, std::int64_t i) {
+            return at.buffer >= 0
+                       ? buffers[static_cast<std::size_t>(at.buffer)].data() +
+                             (at.access.index(i) - at.access.index(begin))
+                       : run.slots[static_cast<std::size_t>(at.slot)] + at.access.index(i);
+        };
+        if (part.rows) {
+            part.rows(place(part.x, begin), place(part.result, begin), last - first, run.numerics);
+            return;
+        }
+        const std::int64_t elements = extent_.rows * part.per_row;
+        for (std::int64_t i = begin; i < end;) {
+            std::int64_t stop = std::min(end, part.x.access.end_of_run(i, elements));
+            if (part.has_y) {
+                stop = std::min(stop, part.y.access.end_of_run(i, elements));
+            }
+            part.elements(place(part.x, i), part.x.access.is_constant(),
+                          part.has_y ? place(part.y, i) : nullptr, part.y.access.is_constant(),
+                          place(part.result, i), stop - i, run.numerics.elementwise);
+            i = stop;
+        }
+    }
+
+    std::vector<Part> parts_;
+    std::vector<std::int64_t> buffers_;  ///< elements a row of each
+    Extent extent_;
+};
+
+}  // namespace
+
+std::size_t RowGroup::length(const std::vector<const Step*>& steps) {
+    const auto first =
+        std::find_if(steps.begin(), steps.end(), [](const Step* step) { return step->rows(); });
+    if (first == steps.end()) {
+        return 0;
+    }
+    const Extent extent{(*first)->rows()->rows, (*first)->rows()->count};
+    if (extent.rows < fewest_rows || extent.count < 2 || extent.count > longest_row) {
+        return 0;
+    }
+    std::map<int, std::int64_t> made;  // slot -> elements
+    const auto is_ready = [&](int slot, const Access& access, std::int64_t elements) {
+        const auto found = made.find(slot);
+        return found == made.end() || extent.is_of_own_row(access, found->second, elements);
+    };
+    std::size_t count = 0;
+    bool has_rows = false;
+    for (const Step* step : steps) {
+        if (const ElementwiseForm* form = step->elementwise(); form != nullptr) {
+            if (!extent.has(*form) || !is_ready(form->x, form->x_access, form->elements) ||
+                (form->y >= 0 && !is_ready(form->y, form->y_access, form->elements))) {
+                break;
+            }
+            made[form->result] = form->elements;
+        } else if (const RowForm* rows = step->rows(); rows != nullptr) {
+            const auto found = made.find(rows->x);
+            if (rows->rows != extent.rows || rows->count != extent.count ||
+                (found != made.end() && found->second != extent.elements())) {
+                break;
+            }
+            made[rows->result] = rows->keeps_columns ? extent.elements() : extent.rows;
+            has_rows = true;
+        } else {
+            break;
+        }
+        ++count;
+    }
+    return has_rows && count > 1 ? count : 0;
+}
+
+std::unique_ptr<Step> RowGroup::join(const std::vector<const Step*>& steps,
+                                     const std::function<bool(int slot)>& stays_inside,
+                                     std::vector<int>& touched) {
+    const auto first =
+        std::find_if(steps.begin(), steps.end(), [](const Step* step) { return step->rows(); });
+    const Extent extent{(*first)->rows()->rows, (*first)->rows()->count};
+    std::map<int, int> buffer_of;  // slot -> buffer
+    std::vector<std::int64_t> buffers;
+    const auto operand = [&](int slot, const Access& access) -> Link::Place {
+        if (const auto found = buffer_of.find(slot); found != buffer_of.end()) {
+            return {-1, found->second, access};
+        }
+        touched.push_back(slot);
+        return {slot, -1, access};
+    };
+    const auto result = [&](int slot, std::int64_t per_row) -> Link::Place {
+        const Access whole{1, extent.rows * per_row};
+        if (!stays_inside(slot)) {
+            touched.push_back(slot);
+            return {slot, -1, whole};
+        }
+        buffer_of[slot] = static_cast<int>(buffers.size());
+        buffers.push_back(per_row);
+        return {-1, buffer_of[slot], whole};
+    };
+    std::vector<Part> parts;
+    for (const Step* step : steps) {
+        Part part;
+        if (const ElementwiseForm* form = step->elementwise(); form != nullptr) {
+            part.elements = form->function;
+            part.per_row = form->elements / extent.rows;
+            part.has_y = form->y >= 0;
+            part.x = operand(form->x, form->x_access);
+            if (part.has_y) {
+                part.y = operand(form->y, form->y_access);
+            }
+            part.result = result(form->result, part.per_row);
+        } else {
+            const RowForm& rows = *step->rows();
+            part.rows = rows.function;
+            part.per_row = extent.count;
+            part.x = operand(rows.x, {1, extent.elements()});
+            part.result = result(rows.result, rows.keeps_columns ? extent.count : 1);
+            if (!rows.keeps_columns) {  // seen from x's elements
+                part.result.access = {extent.count, extent.rows};
+            }
+        }
+        parts.push_back(std::move(part));
+    }
+    return std::make_unique<RowGroupStep>(std::move(parts), std::move(buffers), extent);
+}
+
+}  // namespace pome::device::emulator

@@ -1,0 +1,135 @@
+// Steps that are evaluated row by row together give what the scalar model gives op by op.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/random.h"
+#include "device/emulator/chip_model.h"
+#include "device/emulator/emulator.h"
+#include "device/emulator/plan.h"
+#include "mil/builder.h"
+
+namespace pome::device::emulator {
+namespace {
+
+using mil::Builder;
+using mil::Type;
+using mil::Value;
+
+using Body = std::function<Value(Builder& b, const Value& x, const Value& r)>;
+
+Value layer_norm(Builder& b, const Value& x, const Value&) {
+    const double n = static_cast<double>(x.shape()[-1]);
+    const auto centred = b.sub(x, b.scale(b.reduce_sum(x, {-1}, true), 1.0 / n));
+    const auto variance = b.scale(b.reduce_sum(b.mul(centred, centred), {-1}, true), 1.0 / n);
+    return b.mul(centred, b.pow(b.add(variance, b.number(DType::fp16, 1e-3)), -0.5));
+}
+
+Value masked_softmax(Builder& b, const Value& x, const Value& r) {
+    return b.softmax(b.add(b.scale(x, 0.5), r), -1);
+}
+
+/// The sums of the rows meet the columns: as long, but not of one row.
+Value rows_on_columns(Builder& b, const Value& x, const Value&) {
+    const auto sums = b.reshape(b.reduce_sum(x, {-1}, true), {1, 1, 1, x.shape()[-1]});
+    return b.add(b.mul(x, x), sums);
+}
+
+/// Sums of what a softmax gives, on what it was made of.
+Value softmax_backward(Builder& b, const Value& x, const Value& r) {
+    const auto y = b.softmax(x, -1);
+    const auto product = b.mul(y, b.add(x, r));
+    return b.sub(product, b.mul(y, b.reduce_sum(product, {-1}, true)));
+}
+
+/// A step between that does not go by rows.
+Value interrupted(Builder& b, const Value& x, const Value&) {
+    const auto square = b.mul(x, x);
+    const auto turned = b.transpose(b.mul(square, b.reduce_sum(square, {-1}, true)), {0, 1, 3, 2});
+    return b.add(b.transpose(turned, {0, 1, 3, 2}), square);
+}
+
+void expect_equal(const Body& body, const Shape& shape, int threads) {
+    Builder b;
+    const auto x = b.input("x", Type::tensor(DType::fp16, shape));
+    const auto r = b.input("r", Type::tensor(DType::fp16, {1, 1, 1, shape[-1]}));
+    b.output(b.rename(body(b, x, r), "y"));
+    const mil::Package package{mil::make_program(b.take()), {}};
+    ThreadPool pool(threads);
+    const auto device = make_emulator("m4/e5rt", {}, pool);
+    const auto executable = device->compile(package);
+    Random random(5);
+    std::list<Surface> surfaces;
+    Bindings bindings;
+    mil::Tensors inputs;
+    for (const auto& input : executable->inputs()) {
+        Surface& surface = surfaces.emplace_back(input.type);
+        reference::Tensor tensor(input.type.shape);
+        for (std::int64_t i = 0; i < surface.elements(); ++i) {
+            fp16 value = to_fp16(random.normal() * 2.0, Rounding::nearest_even);
+            if (random.below(400) == 0) {
+                value.bits = random.below(2) == 0 ? 0xFC00 : 0x0001;
+            }
+            surface.halves()[i] = value;
+            tensor.data[static_cast<std::size_t>(i)] = to_float(value);
+        }
+        bindings.inputs[input.name] = &surface;
+        inputs.emplace(input.name, std::move(tensor));
+    }
+    Surface& y = surfaces.emplace_back(executable->outputs()[0].type);
+    bindings.outputs["y"] = &y;
+    ChipModel model(package, package.program.functions.front(), find_profile("m4/e5rt"));
+    const auto expected = model.run(inputs).at("y");
+    for (int evaluation = 0; evaluation < 2; ++evaluation) {
+        executable->evaluate(bindings);
+        for (std::int64_t i = 0; i < y.elements(); ++i) {
+            ASSERT_EQ(static_cast<double>(to_float(y.halves()[i])),
+                      expected.data[static_cast<std::size_t>(i)])
+                << "element " << i << " of " << shape.text() << ", " << threads << " threads";
+        }
+    }
+}
+
+TEST(RowGroup, EqualsTheScalarModel) {
+    const std::vector<std::pair<const char*, Body>> bodies = {
+        {"layer norm", layer_norm},
+        {"masked softmax", masked_softmax},
+        {"rows on columns", rows_on_columns},
+        {"softmax backward", softmax_backward},
+        {"interrupted", interrupted},
+        {"two reductions",
+         [](Builder& b, const Value& x, const Value&) {
+             const auto sums = b.reduce_sum(x, {-1}, true);
+             const auto squares = b.reduce_sum(b.mul(x, x), {-1}, true);
+             return b.mul(b.sub(x, b.mul(sums, sums)), squares);
+         }},
+        {"rows alone", [](Builder& b, const Value& x, const Value&) {
+             const auto sums = b.reduce_sum(b.unary("sigmoid", x), {-1}, true);
+             return b.mul(sums, b.unary("tanh", sums));
+         }}};
+    for (const auto& [name, body] : bodies) {
+        SCOPED_TRACE(name);
+        // Whole and broken blocks, fewer rows than a group takes, as many rows as columns.
+        for (const Shape& shape :
+             {Shape{1, 2, 40, 96}, Shape{1, 3, 43, 33}, Shape{1, 2, 5, 70}, Shape{1, 1, 96, 96}}) {
+            if (std::string_view(name) == "rows on columns" && shape[2] * shape[1] != shape[3]) {
+                continue;
+            }
+            expect_equal(body, shape, 1);
+            expect_equal(body, shape, 2);
+        }
+    }
+}
+
+TEST(RowGroup, NeedsNoMemoryForWhatStaysInside) {
+    Builder b;
+    const auto x = b.input("x", Type::tensor(DType::fp16, {1, 8, 64, 512}));
+    b.output(b.rename(layer_norm(b, x, x), "y"));
+    const mil::Package package{mil::make_program(b.take()), {}};
+    Tables tables;
+    const Plan plan(package, package.program.functions.front(), find_profile("m4/e5rt"), tables);
+    EXPECT_EQ(plan.arena_elements(), 0);
+}
+
+}  // namespace
+}  // namespace pome::device::emulator
