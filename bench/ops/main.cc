@@ -68,6 +68,12 @@ Value rmsnorm(Builder& b, const Value& x) {
     return b.mul(x, root);
 }
 
+Value rmsnorm_of_rows(Builder& b, const Value& x) {
+    const auto mean =
+        b.scale(b.reduce_sum(b.mul(x, x), {-1}, true), 1.0 / static_cast<double>(x.shape()[-1]));
+    return b.mul(x, b.pow(b.add(mean, b.number(DType::fp16, 1e-3)), -0.5));
+}
+
 Value layer_norm(Builder& b, const Value& x) {
     const double n = static_cast<double>(x.shape()[-1]);
     const auto centred = b.sub(x, b.scale(b.reduce_sum(x, {-1}, true), 1.0 / n));
@@ -104,6 +110,7 @@ std::vector<Task> tasks() {
              return b.call("gelu", {{"x", x}, {"mode", b.text("EXACT")}});
          }},
         {"exp", wide, unary("exp")},
+        {"silu", wide, unary("silu")},
         {"silu as sigmoid and mul", wide,
          [](Builder& b, const Value& x) { return b.mul(x, b.unary("sigmoid", x)); }},
         {"scale, mask, sigmoid, mul: a chain of 4", wide,
@@ -114,6 +121,12 @@ std::vector<Task> tasks() {
          }},
         {"softmax over the last axis", rows,
          [](Builder& b, const Value& x) { return b.softmax(x, -1); }},
+        {"scale, mask, softmax over the last axis", rows,
+         [](Builder& b, const Value& x) {
+             const auto m =
+                 b.input("b", Type::tensor(DType::fp16, {1, 1, x.shape()[2], x.shape()[3]}));
+             return b.softmax(b.add(b.scale(x, 0.125), m), -1);
+         }},
         {"softmax over channels",
          {1, 4096, 1, 2048},
          [](Builder& b, const Value& x) { return b.softmax(x, 1); }},
@@ -121,7 +134,13 @@ std::vector<Task> tasks() {
          [](Builder& b, const Value& x) { return b.reduce_sum(x, {1}, true); }},
         {"reduce_sum over the last axis", wide,
          [](Builder& b, const Value& x) { return b.reduce_sum(x, {-1}, true); }},
+        {"reduce_max over the last axis", wide,
+         [](Builder& b, const Value& x) {
+             return b.call("reduce_max",
+                           {{"x", x}, {"axes", b.integers({-1})}, {"keep_dims", b.boolean(true)}});
+         }},
         {"RMSNorm over channels", wide, rmsnorm},
+        {"RMSNorm over the last axis", rows, rmsnorm_of_rows},
         {"layer norm over the last axis", rows, layer_norm},
         {"slice, along channels", wide,
          [](Builder& b, const Value& x) {
