@@ -28,29 +28,38 @@ class SegmentRegisters {
           below_{_mm512_set1_ps(form.below.intercept), _mm512_set1_ps(form.below.slope)},
           above_{_mm512_set1_ps(form.above.intercept), _mm512_set1_ps(form.above.slope)} {}
 
-    /// x is finite. The line is cut off toward zero and its last bit set: what is a tie between
-    /// fp16 values, or was cut off to one, then lies above it, what is below stays below, and
-    /// rounding to even does the rest.
-    template <bool odd>
-    HWY_INLINE __m256i bits(__m512 x) const {
-        const __m512i sign_bit = _mm512_set1_epi32(static_cast<int>(0x80000000U));
-        const __m512i sign = _mm512_and_si512(_mm512_castps_si512(x), sign_bit);
-        if constexpr (odd) {
-            x = _mm512_abs_ps(x);
+    /// Of `count` vectors, stage by stage: one after another, each would wait for itself. x is
+    /// finite. The line is cut off toward zero and its last bit set: what is a tie between fp16
+    /// values, or was cut off to one, then lies above it, what is below stays below, and rounding
+    /// to even does the rest.
+    template <bool odd, int count>
+    HWY_INLINE void bits(const __m512* x, __m256i* results) const {
+        const __m512i sign = _mm512_set1_epi32(static_cast<int>(0x80000000U));
+        __m512 at[count], intercept[count], slope[count];
+        __m512i index[count];
+        for (int i = 0; i < count; ++i) {
+            at[i] = odd ? _mm512_abs_ps(x[i]) : x[i];
+            index[i] = _mm512_castps_si512(_mm512_fmadd_round_ps(at[i], scale_, offset_, down));
         }
-        const __m512i index = _mm512_castps_si512(_mm512_fmadd_round_ps(x, scale_, offset_, down));
-        __m512 intercept = intercepts_(index), slope = slopes_(index);
-        if constexpr (!odd) {
-            choose(_mm512_cmp_ps_mask(x, low_, _CMP_LE_OQ), below_, intercept, slope);
+        for (int i = 0; i < count; ++i) {
+            intercept[i] = intercepts_(index[i]);
+            slope[i] = slopes_(index[i]);
         }
-        choose(_mm512_cmp_ps_mask(x, high_, _CMP_GE_OQ), above_, intercept, slope);
-        const __m512 y = _mm512_fmadd_round_ps(x, slope, intercept, toward_zero);
-        __m512i bits = _mm512_or_si512(_mm512_castps_si512(y), _mm512_set1_epi32(1));
-        if constexpr (odd) {
-            bits = _mm512_or_si512(bits, sign);
+        for (int i = 0; i < count; ++i) {
+            if constexpr (!odd) {
+                choose(_mm512_cmp_ps_mask(at[i], low_, _CMP_LE_OQ), below_, intercept[i], slope[i]);
+            }
+            choose(_mm512_cmp_ps_mask(at[i], high_, _CMP_GE_OQ), above_, intercept[i], slope[i]);
         }
-        return _mm512_cvtps_ph(_mm512_castsi512_ps(bits),
-                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        for (int i = 0; i < count; ++i) {
+            const __m512 y = _mm512_fmadd_round_ps(at[i], slope[i], intercept[i], toward_zero);
+            __m512i bits = _mm512_or_si512(_mm512_castps_si512(y), _mm512_set1_epi32(1));
+            if constexpr (odd) {
+                bits = _mm512_or_si512(bits, _mm512_and_si512(_mm512_castps_si512(x[i]), sign));
+            }
+            results[i] = _mm512_cvtps_ph(_mm512_castsi512_ps(bits),
+                                         _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        }
     }
 
   private:
@@ -78,7 +87,8 @@ HWY_INLINE void store_signless(__m256i bits, fp16* out) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_maskz_mov_epi16(kept, bits));
 }
 
-constexpr std::int64_t step = 32;
+constexpr int vectors = 4;  // at a time
+constexpr std::int64_t step = 16 * vectors;
 
 template <bool odd>
 void run(const Segments& form, Results results, const fp16* x, fp16* out, std::int64_t count) {
@@ -86,16 +96,24 @@ void run(const Segments& form, Results results, const fp16* x, fp16* out, std::i
     const __m512i magnitude = _mm512_set1_epi16(0x7FFF), largest = _mm512_set1_epi16(0x7BFF);
     std::int64_t i = 0;
     for (; i + step <= count; i += step) {
-        const __m512i all = _mm512_loadu_si512(x + i);
-        if (_mm512_cmpgt_epu16_mask(_mm512_and_si512(all, magnitude), largest) != 0) {
+        const __m512i magnitudes =
+            _mm512_max_epu16(_mm512_and_si512(_mm512_loadu_si512(x + i), magnitude),
+                             _mm512_and_si512(_mm512_loadu_si512(x + i + 32), magnitude));
+        if (_mm512_cmpgt_epu16_mask(magnitudes, largest) != 0) {
             for (std::int64_t j = i; j < i + step; ++j) {  // infinity or NaN
                 out[j] = results[x[j].bits];
             }
             continue;
         }
-        const __m512 first = load(x + i), second = load(x + i + 16);
-        store_signless(lines.bits<odd>(first), out + i);
-        store_signless(lines.bits<odd>(second), out + i + 16);
+        __m512 v[vectors];
+        __m256i bits[vectors];
+        for (int j = 0; j < vectors; ++j) {
+            v[j] = load(x + i + 16 * j);
+        }
+        lines.bits<odd, vectors>(v, bits);
+        for (int j = 0; j < vectors; ++j) {
+            store_signless(bits[j], out + i + 16 * j);
+        }
     }
     for (; i < count; ++i) {
         out[i] = results[x[i].bits];
@@ -113,14 +131,14 @@ bool apply_exponential(const Exponential& form, Results results, const fp16* x, 
                        std::int64_t count) {
     const ExponentialRegisters lines(form);
     std::int64_t i = 0;
-    for (; i + 64 <= count; i += 64) {
-        __m512 v[4];
-        __m256i bits[4];
-        for (int j = 0; j < 4; ++j) {
+    for (; i + step <= count; i += step) {
+        __m512 v[vectors];
+        __m256i bits[vectors];
+        for (int j = 0; j < vectors; ++j) {
             v[j] = load(x + i + 16 * j);
         }
-        lines.bits<false, 4>(v, bits);
-        for (int j = 0; j < 4; ++j) {
+        lines.bits<false, vectors>(v, bits);
+        for (int j = 0; j < vectors; ++j) {
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i + 16 * j), bits[j]);
         }
     }
