@@ -254,16 +254,17 @@ void softmax_columns(const fp16* x, fp16* y, std::int64_t rows, std::int64_t col
     // As many columns at a time as stay in the second-level cache, but whole cache lines of them.
     constexpr std::int64_t elements = 1 << 17, least = 64, largest = 256;
     const std::int64_t most = std::clamp(elements / rows / least * least, least, largest);
-    std::vector<fp16> turned;
+    std::vector<fp16> memory;
     for (std::int64_t c = 0; c < columns; c += most) {
         const std::int64_t some = std::min(most, columns - c);
-        if (by_lines && softmax_columns_by_lines(x + c, y + c, rows, some, stride, tables)) {
+        if (by_lines &&
+            softmax_columns_by_lines(x + c, y + c, rows, some, stride, tables, memory)) {
             continue;
         }
-        turned.resize(static_cast<std::size_t>(rows * some));
-        transpose(x + c, stride, turned.data(), rows, rows, some);
-        softmax_rows(turned.data(), turned.data(), some, rows, tables, numerics);
-        transpose(turned.data(), rows, y + c, stride, some, rows);
+        memory.resize(static_cast<std::size_t>(rows * some));
+        transpose(x + c, stride, memory.data(), rows, rows, some);
+        softmax_rows(memory.data(), memory.data(), some, rows, tables, numerics);
+        transpose(memory.data(), rows, y + c, stride, some, rows);
     }
 }
 

@@ -151,37 +151,36 @@ bool find_largest(const fp16* x, std::int64_t columns, fp16& largest) {
     return is_ordinary(top, least);
 }
 
-/// 2^((x - top) log2 e) of `count` vectors of fp16 bits.
+/// y = 2^((x - top) log2 e) of `count` vectors, of which each has tops of its own. y may be x.
 template <int count>
-HWY_INLINE void powers_of(const ExponentialRegisters& exponential, __m256i* bits, __m512 top) {
+HWY_INLINE void powers_of(const ExponentialRegisters& exponential, const fp16* x,
+                          const __m512* tops, fp16* y) {
     __m512 differences[count];
+    __m256i bits[count];
     for (int i = 0; i < count; ++i) {
         differences[i] = ExponentialRegisters::round(
-            _mm512_fmsub_ps(_mm512_cvtph_ps(bits[i]), _mm512_set1_ps(1.0F), top));
+            _mm512_fmsub_ps(_mm512_cvtph_ps(load_bits(x + 16 * i)), _mm512_set1_ps(1.0F), tops[i]));
     }
     exponential.bits<true, count>(differences, bits);
+    for (int i = 0; i < count; ++i) {
+        store_bits(bits[i], y + 16 * i);
+    }
 }
 
 /// powers = 2^((x - largest) log2 e), zeros up to the next whole group.
 void exponentials(ExponentialRegisters exponential, const fp16* x, std::int64_t columns,
                   fp16 largest, fp16* powers) {
     const __m512 top = _mm512_set1_ps(to_float(largest));
-    __m256i v[4];
+    const __m512 tops[4] = {top, top, top, top};
     std::int64_t i = 0;
     for (; i + 64 <= columns; i += 64) {
-        for (int j = 0; j < 4; ++j) {
-            v[j] = load_bits(x + i + 16 * j);
-        }
-        powers_of<4>(exponential, v, top);
-        for (int j = 0; j < 4; ++j) {
-            store_bits(v[j], powers + i + 16 * j);
-        }
+        powers_of<4>(exponential, x + i, tops, powers + i);
     }
     for (; i < (columns + group - 1) / group * group; i += 16) {
         const __mmask16 kept = first_of(std::max<std::int64_t>(0, columns - i));
-        v[0] = _mm256_maskz_loadu_epi16(kept, x + i);
-        powers_of<1>(exponential, v, top);
-        store_bits(_mm256_maskz_mov_epi16(kept, v[0]), powers + i);
+        store_bits(_mm256_maskz_loadu_epi16(kept, x + i), powers + i);
+        powers_of<1>(exponential, powers + i, tops, powers + i);
+        store_bits(_mm256_maskz_mov_epi16(kept, load_bits(powers + i)), powers + i);
     }
 }
 
@@ -208,32 +207,45 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
     const std::int64_t padded = (most * groups + 15) / 16 * 16;
     std::vector<fp16> powers(static_cast<std::size_t>(padded * group));
     std::vector<float> sums(static_cast<std::size_t>(padded));
-    std::vector<char> ordinary(static_cast<std::size_t>(most));
+    struct Row {
+        bool is_ordinary = false;
+        fp16 largest, factor;
+    };
+    std::vector<Row> of_rows(static_cast<std::size_t>(most));
     const ExponentialRegisters exponential(*tables.exp.exponential());
     for (std::int64_t begin = 0; begin < rows; begin += most) {
         const std::int64_t some = std::min(most, rows - begin);
+        // Stage by stage for all rows: what ends a row's stage takes long, but not the next row's
+        // time.
         for (std::int64_t row = 0; row < some; ++row) {
-            const fp16* from = x + (begin + row) * columns;
-            fp16 largest{0};
-            ordinary[static_cast<std::size_t>(row)] = find_largest(from, columns, largest) ? 1 : 0;
-            if (ordinary[static_cast<std::size_t>(row)] != 0) {
-                exponentials(exponential, from, columns, largest, powers.data() + row * pitch);
+            Row& of_row = of_rows[static_cast<std::size_t>(row)];
+            of_row.is_ordinary = find_largest(x + (begin + row) * columns, columns, of_row.largest);
+        }
+        for (std::int64_t row = 0; row < some; ++row) {
+            if (const Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
+                exponentials(exponential, x + (begin + row) * columns, columns, of_row.largest,
+                             powers.data() + row * pitch);
             }
         }
         for (std::int64_t i = 0; i < some * groups; i += 16) {
             sum_groups(powers.data() + i * group, sums.data() + i);
         }
         for (std::int64_t row = 0; row < some; ++row) {
-            if (ordinary[static_cast<std::size_t>(row)] == 0) {
+            if (Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
+                double sum = 0.0;  // exact: multiples of 2^-24
+                for (std::int64_t i = row * groups; i < (row + 1) * groups; ++i) {
+                    sum += static_cast<double>(sums[static_cast<std::size_t>(i)]);
+                }
+                of_row.factor = reciprocal(tables, sum);
+            }
+        }
+        for (std::int64_t row = 0; row < some; ++row) {
+            if (const Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
+                products(powers.data() + row * pitch, of_row.factor, columns,
+                         y + (begin + row) * columns);
+            } else {
                 rest(begin + row);
-                continue;
             }
-            double sum = 0.0;  // exact: multiples of 2^-24
-            for (std::int64_t i = row * groups; i < (row + 1) * groups; ++i) {
-                sum += static_cast<double>(sums[static_cast<std::size_t>(i)]);
-            }
-            products(powers.data() + row * pitch, reciprocal(tables, sum), columns,
-                     y + (begin + row) * columns);
         }
     }
 }
@@ -242,13 +254,16 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
 /// cache holds few of them.
 class Columns {
   public:
-    Columns(std::int64_t rows, std::int64_t columns)
+    /// `memory` is kept by the caller from one to the next.
+    Columns(std::int64_t rows, std::int64_t columns, std::vector<fp16>& memory)
         : rows_(rows),
           columns_(columns),
           pitch_((columns + wide - 1) / wide * wide),
-          values_(static_cast<std::size_t>(rows * pitch_)),
+          values_(memory),
           tops_(static_cast<std::size_t>(pitch_)),
-          sums_(static_cast<std::size_t>(pitch_)) {}
+          sums_(static_cast<std::size_t>(pitch_)) {
+        values_.resize(static_cast<std::size_t>(rows * pitch_));
+    }
 
     /// Reads them and finds the largest of each; false if a column is not ordinary.
     bool read(const fp16* x, std::int64_t stride) {
@@ -278,16 +293,26 @@ class Columns {
 
     /// Values become exponentials; their sums are kept.
     void exponentiate(ExponentialRegisters exponential) {
-        for (std::int64_t c = 0; c < pitch_; c += 16) {
-            const __m512 top = _mm512_loadu_ps(tops_.data() + c);
-            __m512d low{}, high{};
-            for (std::int64_t r = 0; r < rows_; r += group) {
-                const __m512 part = sum_group(exponential, r, c, top);
-                low = _mm512_add_pd(low, _mm512_cvtps_pd(_mm512_castps512_ps256(part)));
-                high = _mm512_add_pd(high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(part, 1)));
+        for (std::int64_t r = 0; r < rows_; r += group) {
+            const std::int64_t some = std::min(group, rows_ - r);
+            for (std::int64_t k = 0; k < some; ++k) {
+                fp16* row = values_.data() + (r + k) * pitch_;
+                std::int64_t c = 0;
+                for (; c + 64 <= pitch_; c += 64) {
+                    exponentiate<4>(exponential, row, c);
+                }
+                for (; c < pitch_; c += 16) {
+                    exponentiate<1>(exponential, row, c);
+                }
             }
-            _mm512_storeu_pd(sums_.data() + c, low);
-            _mm512_storeu_pd(sums_.data() + c + 8, high);
+            for (std::int64_t c = 0; c < pitch_; c += 16) {
+                const __m512 part = sum_group(r, c, some);
+                const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(part)),
+                              high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(part, 1));
+                double* sums = sums_.data() + c;
+                _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), low));
+                _mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8), high));
+            }
         }
     }
 
@@ -321,24 +346,29 @@ class Columns {
         return true;
     }
 
-    /// The exponentials of up to 32 rows from r on and of 16 columns, and their sum.
-    HWY_INLINE __m512 sum_group(const ExponentialRegisters& exponential, std::int64_t r,
-                                std::int64_t c, __m512 top) {
+    template <int count>
+    HWY_INLINE void exponentiate(const ExponentialRegisters& exponential, fp16* row,
+                                 std::int64_t c) {
+        __m512 tops[count];
+        for (int i = 0; i < count; ++i) {
+            tops[i] = _mm512_loadu_ps(tops_.data() + c + 16 * i);
+        }
+        powers_of<count>(exponential, row + c, tops, row + c);
+    }
+
+    /// The sum of up to 32 exponentials from row r on, of 16 columns.
+    HWY_INLINE __m512 sum_group(std::int64_t r, std::int64_t c, std::int64_t some) const {
         __m512 part{};
-        const std::int64_t end = std::min(rows_, r + group);
-        for (std::int64_t eight = r; eight < end; eight += 8) {
-            fp16* at = values_.data() + eight * pitch_ + c;
+        const fp16* at = values_.data() + r * pitch_ + c;
+        for (std::int64_t eight = 0; eight < some; eight += 8) {
             __m512 v[8] = {};
-            __m256i bits[4];
-            for (std::int64_t i = 0; i < 8 && eight + i < end; i += 4) {
-                // Rows that do not exist are read as the last one that does.
-                for (std::int64_t j = 0; j < 4; ++j) {
-                    bits[j] = load_bits(at + std::min(i + j, end - 1 - eight) * pitch_);
+            if (eight + 8 <= some) {
+                for (std::int64_t i = 0; i < 8; ++i) {
+                    v[i] = _mm512_cvtph_ps(load_bits(at + (eight + i) * pitch_));
                 }
-                powers_of<4>(exponential, bits, top);
-                for (std::int64_t j = 0; j < 4 && eight + i + j < end; ++j) {
-                    store_bits(bits[j], at + (i + j) * pitch_);
-                    v[i + j] = _mm512_cvtph_ps(bits[j]);
+            } else {
+                for (std::int64_t i = 0; eight + i < some; ++i) {
+                    v[i] = _mm512_cvtph_ps(load_bits(at + (eight + i) * pitch_));
                 }
             }
             part = add(part, sum_of_eight(v));
@@ -347,14 +377,14 @@ class Columns {
     }
 
     std::int64_t rows_, columns_, pitch_;
-    std::vector<fp16> values_;
+    std::vector<fp16>& values_;
     std::vector<float> tops_;  ///< then the reciprocals
     std::vector<double> sums_;
 };
 
 bool columns_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
-                      std::int64_t stride, const SoftmaxTables& tables) {
-    Columns part(rows, columns);
+                      std::int64_t stride, const SoftmaxTables& tables, std::vector<fp16>& memory) {
+    Columns part(rows, columns, memory);
     if (!part.read(x, stride)) {
         return false;
     }
@@ -375,7 +405,7 @@ bool has_lines() {
 void rows_by_lines(const fp16*, fp16*, std::int64_t, std::int64_t, const SoftmaxTables&,
                    const std::function<void(std::int64_t row)>&) {}
 bool columns_by_lines(const fp16*, fp16*, std::int64_t, std::int64_t, std::int64_t,
-                      const SoftmaxTables&) {
+                      const SoftmaxTables&, std::vector<fp16>&) {
     return false;
 }
 
@@ -405,8 +435,9 @@ void softmax_rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64
 }
 
 bool softmax_columns_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
-                              std::int64_t stride, const SoftmaxTables& tables) {
-    return HWY_DYNAMIC_DISPATCH(columns_by_lines)(x, y, rows, columns, stride, tables);
+                              std::int64_t stride, const SoftmaxTables& tables,
+                              std::vector<fp16>& memory) {
+    return HWY_DYNAMIC_DISPATCH(columns_by_lines)(x, y, rows, columns, stride, tables, memory);
 }
 
 }  // namespace pome::kernels

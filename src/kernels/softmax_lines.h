@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "base/fp16.h"
 #include "kernels/softmax.h"
@@ -22,7 +23,9 @@ void softmax_rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64
 
 /// Softmax along the rows of `columns` columns: row r begins at x + r * stride, and likewise in y,
 /// which may be x. False, and nothing written, if some column is of that kind.
+/// `memory` is the caller's, kept from one call to the next.
 bool softmax_columns_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
-                              std::int64_t stride, const SoftmaxTables& tables);
+                              std::int64_t stride, const SoftmaxTables& tables,
+                              std::vector<fp16>& memory);
 
 }  // namespace pome::kernels
