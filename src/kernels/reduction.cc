@@ -228,18 +228,22 @@ void add_tiles(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64
     }
 }
 
-/// The sum of one contiguous row of tiles of 4.
-double sum_row(const fp16* x, std::int64_t count, int bits) {
+/// The sums of contiguous rows of tiles of 4.
+void sum_rows(const fp16* x, std::int64_t rows, std::int64_t count, int bits, double* sums) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+        const fp16* from = x + row * count;
 #if POME_ALIGNS_BY_ROUNDING
-    double sum = 0.0;
-    if (bits == 11 && add_tiles_of_row(x, count, sum)) {
-        if (count % 4 != 0) {
-            add_tile(x + count / 4 * 4, 1, count % 4, 1, bits, &sum);
+        double sum = 0.0;
+        if (bits == 11 && add_tiles_of_row(from, count, sum)) {
+            if (count % 4 != 0) {
+                add_tile(from + count / 4 * 4, 1, count % 4, 1, bits, &sum);
+            }
+            sums[row] = sum;
+            continue;
         }
-        return sum;
-    }
 #endif
-    return row_sum(x, count, bits);
+        sums[row] = row_sum(from, count, bits);
+    }
 }
 
 /// The largest element of a row, or the smallest; NaN counts as +inf.
@@ -265,7 +269,7 @@ namespace pome::kernels {
 namespace {
 
 HWY_EXPORT(add_tiles);
-HWY_EXPORT(sum_row);
+HWY_EXPORT(sum_rows);
 HWY_EXPORT(extreme_of);
 
 double operand_of(fp16 x) {
@@ -279,15 +283,21 @@ fp16 finish(double sum, const Numerics::Reduction& rules) {
 /// Sums (count 0) or means of x [outer, count, inner].
 void sum_all(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
              bool is_mean, const Numerics::Reduction& rules) {
+    if (rules.narrow && inner == 1 && rules.tile == 4) {
+        constexpr std::int64_t most = 64;
+        double sums[most];
+        for (std::int64_t o = 0; o < outer; o += most) {
+            const std::int64_t some = std::min(most, outer - o);
+            HWY_DYNAMIC_DISPATCH(sum_rows)
+            (x + o * count, some, count, rules.tile_fraction_bits, sums);
+            finish_sums(sums, some, is_mean ? count : 0, y + o, rules);
+        }
+        return;
+    }
     std::vector<double> sums(static_cast<std::size_t>(inner));
     for (std::int64_t o = 0; o < outer; ++o) {
-        const fp16* from = x + o * count * inner;
-        if (rules.narrow && inner == 1 && rules.tile == 4) {
-            sums[0] = HWY_DYNAMIC_DISPATCH(sum_row)(from, count, rules.tile_fraction_bits);
-        } else {
-            std::fill(sums.begin(), sums.end(), 0.0);
-            add_to_sums(from, inner, count, inner, rules, sums.data());
-        }
+        std::fill(sums.begin(), sums.end(), 0.0);
+        add_to_sums(x + o * count * inner, inner, count, inner, rules, sums.data());
         finish_sums(sums.data(), inner, is_mean ? count : 0, y + o * inner, rules);
     }
 }
