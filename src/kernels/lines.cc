@@ -235,15 +235,25 @@ Exponential exponential_of(double factor) {
     return form;
 }
 
-template <typename Form>
-bool gives(const Form& form, Results results) {
-    std::vector<fp16> x(results.size()), y(results.size());
-    for (std::size_t bits = 0; bits < x.size(); ++bits) {
-        x[bits].bits = static_cast<std::uint16_t>(bits);
+/// Compares forms with all results of a function.
+class Trial {
+  public:
+    explicit Trial(Results results) : results_(results), x_(results.size()), y_(results.size()) {
+        for (std::size_t bits = 0; bits < x_.size(); ++bits) {
+            x_[bits].bits = static_cast<std::uint16_t>(bits);
+        }
     }
-    return apply(form, results, x.data(), y.data(), static_cast<std::int64_t>(x.size())) &&
-           std::equal(y.begin(), y.end(), results.begin());
-}
+
+    template <typename Form>
+    bool passes(const Form& form) {
+        return apply(form, results_, x_.data(), y_.data(), static_cast<std::int64_t>(x_.size())) &&
+               std::equal(y_.begin(), y_.end(), results_.begin());
+    }
+
+  private:
+    Results results_;
+    std::vector<fp16> x_, y_;
+};
 
 }  // namespace
 
@@ -256,6 +266,12 @@ bool apply(const Exponential& form, Results results, const fp16* x, fp16* out, s
 }
 
 std::optional<Segments> find_segments(Results results) {
+    Segments any{};
+    any.high = 1.0F;
+    if (!apply(any, results, nullptr, nullptr, 0)) {
+        return std::nullopt;  // no vector of this machine has a fast way
+    }
+    Trial trial(results);
     struct Range {
         float low, high;
     };
@@ -278,7 +294,7 @@ std::optional<Segments> find_segments(Results results) {
                 knots.front() = first;
                 knots.back() = last;
                 const auto found = through(knots, form);
-                if (found && gives(*found, results)) {
+                if (found && trial.passes(*found)) {
                     return found;
                 }
             }
@@ -288,9 +304,13 @@ std::optional<Segments> find_segments(Results results) {
 }
 
 std::optional<Exponential> find_exponential(Results results) {
+    if (!apply(Exponential{}, results, nullptr, nullptr, 0)) {
+        return std::nullopt;
+    }
+    Trial trial(results);
     for (const double factor : {1.4423828125, 1.0}) {  // fp16(log2 e)
         const Exponential form = exponential_of(factor);
-        if (gives(form, results)) {
+        if (trial.passes(form)) {
             return form;
         }
     }
