@@ -13,11 +13,12 @@ MAY_USE = {
     "mil": {"base", "formats", "reference"},
     "mil/autodiff": {"base", "mil"},
     "device": {"base", "mil", "reference"},
+    "device/apple": {"base", "mil", "device"},
     "device/conformance": {"base", "mil", "device"},
     "device/emulator": {"base", "mil", "device", "reference", "kernels"},
     "model": {"base", "mil"},
     "train": {"base", "mil", "mil/autodiff", "model", "device", "formats", "kernels"},
-    "cli": {"base", "mil", "mil/autodiff", "model", "device", "device/conformance", "device/emulator", "formats", "kernels", "train"},
+    "cli": {"base", "mil", "mil/autodiff", "model", "device", "device/apple", "device/conformance", "device/emulator", "formats", "kernels", "train"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

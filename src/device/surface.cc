@@ -32,17 +32,58 @@ Surface::Surface(mil::Type type, std::size_t allocation)
              allocation);
     }
     const std::size_t room = (std::max(bytes_, allocation) + alignment - 1) / alignment * alignment;
-    memory_.reset(static_cast<std::byte*>(
+    place_ = std::make_unique<Place>();
+    place_->host.reset(static_cast<std::byte*>(
         ::operator new[](room == 0 ? alignment : room, std::align_val_t{alignment})));
-    std::memset(memory_.get(), 0, room == 0 ? alignment : room);
+    std::memset(place_->host.get(), 0, room == 0 ? alignment : room);
 }
 
-void* Surface::checked(DType dtype) const {
+std::shared_ptr<DeviceMemory> Surface::device_memory() const {
+    if (!place_) {
+        return nullptr;
+    }
+    const std::lock_guard lock(place_->mutex);
+    return place_->device;
+}
+
+void Surface::move_to(std::shared_ptr<DeviceMemory> memory) const {
+    if (!place_ || !memory || memory->size() < bytes_) {
+        fail(Code::surface_mismatch, "device.surface",
+             "{} has {} bytes, the device's memory for them {}", type_.text(), bytes_,
+             memory ? memory->size() : 0);
+    }
+    const std::lock_guard lock(place_->mutex);
+    const std::byte* from =
+        place_->device ? place_->device->host(DeviceMemory::Access::read) : place_->host.get();
+    std::memcpy(memory->host(DeviceMemory::Access::write), from, bytes_);
+    if (place_->device) {
+        place_->former.push_back(std::move(place_->device));
+    }
+    place_->device = std::move(memory);
+    place_->host.reset();
+}
+
+std::byte* Surface::writable() {
+    if (!place_) {
+        return nullptr;
+    }
+    const std::lock_guard lock(place_->mutex);
+    return place_->device ? place_->device->host(DeviceMemory::Access::write) : place_->host.get();
+}
+
+const std::byte* Surface::readable() const {
+    if (!place_) {
+        return nullptr;
+    }
+    const std::lock_guard lock(place_->mutex);
+    return place_->device ? place_->device->host(DeviceMemory::Access::read) : place_->host.get();
+}
+
+void Surface::check(DType dtype) const {
     if (type_.dtype != dtype) {
         fail(Code::surface_mismatch, "device.surface", "the surface holds {}, not {}", type_.text(),
              name(dtype));
     }
-    return memory_.get();
 }
 
 }  // namespace pome::device

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/error.h"
+
+namespace pome::device::apple {
+
+#ifdef POME_STANDIN
+inline constexpr const char* standin_path = POME_STANDIN;
+inline constexpr const char* standin_plain_path = POME_STANDIN_PLAIN;
+#else
+inline constexpr const char* standin_path = "";
+inline constexpr const char* standin_plain_path = "";
+#endif
+
+/// The control functions of a stand-in library; see standin/framework.cc and faults.h.
+class Standin {
+  public:
+    explicit Standin(const std::string& path = standin_path) : path_(path) {
+        if (path.empty()) {
+            return;
+        }
+        library_ = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+        if (library_ == nullptr) {
+            fail(Code::io, "tests", "{}: {}", path, ::dlerror());
+        }
+        call<void()>("pome_standin_restart")();
+    }
+    bool is_there() const { return library_ != nullptr; }
+    const std::string& path() const { return path_; }
+    void faults(const std::string& list) const {
+        call<void(const char*)>("pome_standin_set_faults")(list.c_str());
+    }
+    long count(const char* what) const {
+        return call<long(const char*)>("pome_standin_count")(what);
+    }
+
+  private:
+    template <typename F>
+    F* call(const char* name) const {
+        return reinterpret_cast<F*>(::dlsym(library_, name));
+    }
+    std::string path_;
+    void* library_ = nullptr;
+};
+
+}  // namespace pome::device::apple
