@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "device/apple/apple_device.h"
+#include "device/apple/route.h"
 #include "device/emulator/emulator.h"
 
 namespace pome::cli {
@@ -30,8 +32,56 @@ std::vector<const device::Profile*> chosen(const DevicesCommand& options) {
     return profiles;
 }
 
+device::apple::Survey engine_here() {
+    return device::apple::survey(device::apple::Options::runtime_from_environment());
+}
+
+/// What this machine has of the system's interface: nothing is compiled or evaluated.
+void print_engine(bool verbose) {
+    const auto found = engine_here();
+    if (!found.runtime) {
+        fmt::print("{:<20} not here: {}\n", "apple", found.reason);
+        return;
+    }
+    fmt::print("{:<20} {}{}, as {}; routes {}{}\n", "apple",
+               found.runtime->is_replacement() ? "a stand-in that calls itself " : "",
+               found.machine.text(), found.identification.chip,
+               fmt::join(device::apple::known_apple_routes(), ", "),
+               found.is_available() ? "" : "; not usable: " + found.reason);
+    if (!found.identification.known && found.is_available()) {
+        fmt::print("    {}\n", found.identification.remark);
+    }
+    for (const auto& check : found.runtime->checks()) {
+        if (verbose || check.state != device::apple::ApiCheck::State::present) {
+            fmt::print("    {}\n", check.text());
+        }
+    }
+}
+
+nlohmann::json engine_json() {
+    const auto found = engine_here();
+    nlohmann::json record{{"name", "apple"},
+                          {"available", found.is_available()},
+                          {"reason", found.reason}};
+    if (found.runtime) {
+        record["machine"] = found.machine.text();
+        record["chip"] = found.identification.chip;
+        record["stand_in"] = found.runtime->is_replacement();
+        record["missing"] = nlohmann::json::array();
+        for (const auto& check : found.runtime->checks()) {
+            if (check.state != device::apple::ApiCheck::State::present) {
+                record["missing"].push_back(check.text());
+            }
+        }
+    }
+    return record;
+}
+
 void print_json(const DevicesCommand& options) {
     nlohmann::json list = nlohmann::json::array();
+    if (options.device.empty()) {
+        list.push_back(engine_json());
+    }
     list.push_back({{"name", "reference"}, {"arithmetic", "double"}});
     for (const auto* profile : chosen(options)) {
         nlohmann::json facts = nlohmann::json::object();
@@ -51,6 +101,9 @@ void devices(const DevicesCommand& options) {
     if (options.json) {
         print_json(options);
         return;
+    }
+    if (options.device.empty()) {
+        print_engine(options.verbose);
     }
     fmt::print("{:<20} every op in double precision, slow: the oracle\n", "reference");
     for (const auto* profile : chosen(options)) {

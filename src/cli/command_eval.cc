@@ -57,6 +57,7 @@ void eval(const EvalCommand& options) {
     pipeline.stage_weights(loaded.weights);
     train::LanguageModel language_model(loaded.architecture, pipeline, pool, sequence);
     const auto result = train::evaluate(language_model, loaded.weights, data, options.windows);
+    report_engine(*device);
     if (options.json) {
         const nlohmann::json record{
             {"loss", result.loss},      {"perplexity", result.perplexity()},

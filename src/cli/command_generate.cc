@@ -41,6 +41,7 @@ void generate(const GenerateCommand& options) {
     if (isatty(STDOUT_FILENO) != 0) {
         fmt::print("\n");
     }  // the text alone goes to files and pipes
+    report_engine(*device);
 }
 
 }  // namespace

@@ -102,6 +102,7 @@ void run(const RunCommand& options) {
             &(surfaces["out " + output.name] = device::Surface(output.type));
     }
     executable->evaluate(bindings);
+    report_engine(*device);
     const auto counts = executable->operation_counts();
     for (const auto& binding : options.outputs) {
         const auto [name, path] = split(binding, "--output");

@@ -30,6 +30,7 @@ struct TrainOptions {
     std::string strictness = "strict";
     std::string trace;
     std::int64_t trace_updates = 3;
+    EngineOptions engine;
     bool json = false;
 };
 
@@ -39,6 +40,7 @@ DeviceOptions device_of(const std::string& device, const std::string& numerics,
     chosen.device = device;
     chosen.numerics = numerics;
     chosen.strictness = options.strictness;
+    chosen.engine = options.engine;
     return chosen;
 }
 
@@ -245,14 +247,20 @@ int train(const TrainOptions& options) {
         const std::string run = resumes ? options.resume : options.run;
         fmt::print(stderr, "[restart at step {} after {} compiles]\n", trainer->step(),
                    trainer->compiles());
+        report_engine(*device);
         trainer.reset();  // closes its files
-        std::vector<std::string> arguments{"train", "--resume", run};
+        std::vector<std::string> arguments{"train", "--resume", run, "--strictness",
+                                           options.strictness};
+        for (std::string& word : options.engine.words()) {
+            arguments.push_back(std::move(word));
+        }
         if (options.json) {
             arguments.emplace_back("--json");
         }
         start_again(arguments);
     }
     if (outcome == train::Outcome::interrupted) {
+        report_engine(*device);
         fmt::print(stderr, "stopped at step {} and saved; continue with: pome train --resume {}\n",
                    trainer->step(), resumes ? options.resume : options.run);
         return exit_interrupted;
@@ -260,6 +268,7 @@ int train(const TrainOptions& options) {
     if (config.run.sample_tokens > 0 && !options.json) {
         print_sample(*trainer, *device, pool);
     }
+    report_engine(*device);
     return exit_done;
 }
 
@@ -282,6 +291,7 @@ void add_train(CLI::App& app, int& status) {
                      "of an emulator: strict (silent failures of the chip are errors) or "
                      "as-hardware (they happen)")
         ->capture_default_str();
+    options->engine.add_to(*command);
     command->add_option("--trace", options->trace,
                         "write the timeline of the first updates to this file, for "
                         "chrome://tracing or ui.perfetto.dev");

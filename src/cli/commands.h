@@ -30,6 +30,17 @@ void add_lint(CLI::App& app, int& status);
 void add_bench(CLI::App& app);
 void add_conformance(CLI::App& app, int& status);
 void add_plan(CLI::App& app);
+void add_engine_trial(CLI::App& app);
+
+/// How the device "apple" deals with the system; nothing for the others.
+struct EngineOptions {
+    std::string trial = "first";
+    double call_seconds = 60;
+    bool require_device = false;
+    void add_to(CLI::App& command);
+    /// The options as words of a command line, for a process that goes on with the same.
+    std::vector<std::string> words() const;
+};
 
 /// Options that several commands share.
 struct DeviceOptions {
@@ -38,14 +49,21 @@ struct DeviceOptions {
     std::string strictness = "strict";
     int threads = 0;
     device::emulator::Counting counting = device::emulator::Counting::products;
+    EngineOptions engine;
     void add_to(CLI::App& command);
 };
 
-/// Opens "reference" or "emulator:CHIP"; `numerics` is "exact" or "fast", `strictness` "strict" or
-/// "as-hardware". Throws Error{invalid_argument} listing what there is.
+/// Opens "reference", "emulator:CHIP", "apple[:ROUTE,...]" or "auto", which is the engine where it
+/// passes its checks and otherwise, said on standard error, an emulated one; `numerics` is "exact" or
+/// "fast", `strictness` "strict" or "as-hardware". Throws Error{invalid_argument} listing what there
+/// is.
 std::unique_ptr<device::Device> open_device(const DeviceOptions& options, ThreadPool& pool);
 
-/// The profile of "emulator:CHIP[/ROUTE][+ALTERNATIVE]".
+/// Says on standard error what the engine did for the device, when it is one: how many evaluations
+/// were counted there, or that nothing ran on an engine.
+void report_engine(const device::Device& device);
+
+/// The profile of "emulator:CHIP[/ROUTE][+ALTERNATIVE]", or of this machine for "apple[:ROUTE]".
 const device::Profile& find_device_profile(const std::string& name);
 
 }  // namespace pome::cli

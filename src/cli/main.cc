@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
     cli::add_bench(app);
     cli::add_conformance(app, status);
     cli::add_plan(app);
+    cli::add_engine_trial(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

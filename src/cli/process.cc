@@ -14,10 +14,9 @@
 #endif
 
 namespace pome::cli {
-namespace {
 
-/// Never argv[0], which may be relative to a directory that has changed.
-std::string own_path() {
+// Never argv[0], which may be relative to a directory that has changed.
+std::string program_path() {
 #ifdef __APPLE__
     std::uint32_t size = 0;
     _NSGetExecutablePath(nullptr, &size);
@@ -29,10 +28,8 @@ std::string own_path() {
 #endif
 }
 
-}  // namespace
-
 void start_again(const std::vector<std::string>& arguments) {
-    std::string path = own_path();
+    std::string path = program_path();
     std::vector<std::string> words{path};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;

@@ -342,13 +342,7 @@ class Opened final : public AppleDevice {
   public:
     Opened(const Options& options, std::shared_ptr<Process> process)
         : AppleDevice(process), process_(std::move(process)) {
-        if (options.runtime.empty()) {
-#ifndef __APPLE__
-            fail(Code::unsupported, here,
-                 "this is no Mac, so there is no engine; --device emulator:m4 computes what one "
-                 "would (for tests, POME_APPLE_RUNTIME names a library that stands in)");
-#endif
-        }
+        require_system(options.runtime);
         const auto runtime = Runtime::load(options.runtime);
         const Machine machine = read_machine(*runtime);
         require_engine(machine);

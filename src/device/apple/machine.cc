@@ -100,4 +100,29 @@ void require_engine(const Machine& machine) {
     }
 }
 
+void require_system([[maybe_unused]] const std::string& runtime) {
+#ifndef __APPLE__
+    if (runtime.empty()) {
+        fail(Code::unsupported, here,
+             "this is no Mac, so there is no engine; --device emulator:m4 computes what one would "
+             "(for tests, POME_APPLE_RUNTIME names a library that stands in)");
+    }
+#endif
+}
+
+Survey survey(const std::string& runtime) {
+    Survey found;
+    try {
+        require_system(runtime);
+        found.runtime = Runtime::load(runtime);
+        found.machine = read_machine(*found.runtime);
+        found.identification = identify(found.machine);
+        require_engine(found.machine);
+        found.runtime->require(Need::always);
+    } catch (const Error& error) {
+        found.reason = error.message();
+    }
+    return found;
+}
+
 }  // namespace pome::device::apple

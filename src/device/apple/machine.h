@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,5 +40,19 @@ Identification identify(const Machine& machine);
 /// Throws Error{unsupported} where the engine cannot be: in a virtual machine, whose compiler
 /// service hangs instead of refusing, and where the framework says that there is none.
 void require_engine(const Machine& machine);
+
+/// What this machine has of all that the engine needs, found without compiling anything.
+struct Survey {
+    std::shared_ptr<const Runtime> runtime;  ///< nullptr: not even the libraries
+    Machine machine;
+    Identification identification;
+    std::string reason;  ///< why there is no engine here; empty: nothing speaks against it
+    bool is_available() const { return reason.empty(); }
+};
+/// `runtime`: as Options::runtime. Throws nothing.
+Survey survey(const std::string& runtime);
+
+/// Throws Error{unsupported} when no library is given that stands in and this is no Mac.
+void require_system(const std::string& runtime);
 
 }  // namespace pome::device::apple
