@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "device/apple/apple_device.h"
+#include "device/apple/hardware_status.h"
 #include "device/apple/route.h"
 #include "device/emulator/emulator.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 struct DevicesCommand {
     std::string device;
-    bool json = false, verbose = false;
+    bool json = false, verbose = false, hardware_status = false;
 };
 
 /// The profiles to list: the one that --device names, or every chip by its default route.
@@ -60,9 +61,8 @@ void print_engine(bool verbose) {
 
 nlohmann::json engine_json() {
     const auto found = engine_here();
-    nlohmann::json record{{"name", "apple"},
-                          {"available", found.is_available()},
-                          {"reason", found.reason}};
+    nlohmann::json record{
+        {"name", "apple"}, {"available", found.is_available()}, {"reason", found.reason}};
     if (found.runtime) {
         record["machine"] = found.machine.text();
         record["chip"] = found.identification.chip;
@@ -98,6 +98,10 @@ void print_json(const DevicesCommand& options) {
 }
 
 void devices(const DevicesCommand& options) {
+    if (options.hardware_status) {
+        fmt::print("{}", device::apple::hardware_status());
+        return;
+    }
     if (options.json) {
         print_json(options);
         return;
@@ -135,6 +139,8 @@ void add_devices(CLI::App& app) {
     command->add_flag("--json", options->json, "one JSON array on standard output");
     command->add_flag("--verbose", options->verbose,
                       "every value of every profile with its evidence and source");
+    command->add_flag("--hardware-status", options->hardware_status,
+                      "docs/hardware-status.md: what of Apple's system is used, and where it ran");
     command->footer("Example:\n  pome devices --device emulator:m1 --verbose");
     command->callback([options] { devices(*options); });
 }

@@ -54,9 +54,9 @@ struct DeviceOptions {
 };
 
 /// Opens "reference", "emulator:CHIP", "apple[:ROUTE,...]" or "auto", which is the engine where it
-/// passes its checks and otherwise, said on standard error, an emulated one; `numerics` is "exact" or
-/// "fast", `strictness` "strict" or "as-hardware". Throws Error{invalid_argument} listing what there
-/// is.
+/// passes its checks and otherwise, said on standard error, an emulated one; `numerics` is "exact"
+/// or "fast", `strictness` "strict" or "as-hardware". Throws Error{invalid_argument} listing what
+/// there is.
 std::unique_ptr<device::Device> open_device(const DeviceOptions& options, ThreadPool& pool);
 
 /// Says on standard error what the engine did for the device, when it is one: how many evaluations

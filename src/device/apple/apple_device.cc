@@ -359,27 +359,13 @@ class Opened final : public AppleDevice {
         return fmt::format("apple:{}{}", engine_->route().name(),
                            is_stand_in() ? " (stand-in)" : "");
     }
-    const Profile& profile() const override {
-        return engine_->profile();
-    }
-    bool uses_host_processors() const override {
-        return is_stand_in();
-    }
-    const Machine& machine() const override {
-        return engine_->machine();
-    }
-    const Runtime& runtime() const override {
-        return *engine_->runtime();
-    }
-    bool is_stand_in() const override {
-        return engine_->runtime()->is_replacement();
-    }
-    std::int64_t engine_evaluations() const override {
-        return engine_->evaluations();
-    }
-    std::vector<std::string> remarks() const override {
-        return engine_->remarks();
-    }
+    const Profile& profile() const override { return engine_->profile(); }
+    bool uses_host_processors() const override { return is_stand_in(); }
+    const Machine& machine() const override { return engine_->machine(); }
+    const Runtime& runtime() const override { return *engine_->runtime(); }
+    bool is_stand_in() const override { return engine_->runtime()->is_replacement(); }
+    std::int64_t engine_evaluations() const override { return engine_->evaluations(); }
+    std::vector<std::string> remarks() const override { return engine_->remarks(); }
 
   private:
     void choose_route() {

@@ -59,12 +59,13 @@ std::string_view name(Stage stage) {
 
 std::string cause_of(Stage stage, const SystemError& error, const Circumstances& now) {
     // The compiler stops working after so many programs, with the errors of a bad program or none.
+    const bool no_reason = error.domain.empty() || error.text.find("err=()") != std::string::npos;
     if (stage == Stage::compile && now.compile_budget > 0 &&
-        now.compiles * 10 >= now.compile_budget * 8) {
+        (no_reason || now.compiles * 10 >= now.compile_budget * 8)) {
         return fmt::format(
-            "this process has compiled {} programs and about {} is where the compiler stops "
-            "working "
-            "by this route: start again and resume (pome train --resume does)",
+            "this process has compiled {} programs by this route, and after about {} the compiler "
+            "refuses all without a reason: start again and resume (pome train --resume); if few "
+            "were compiled, take operations away until it compiles",
             now.compiles, now.compile_budget);
     }
     if (stage == Stage::evaluate && now.evaluations > 0) {

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 
 #include "base/error.h"
@@ -29,22 +30,31 @@ class Standin {
             fail(Code::io, "tests", "{}: {}", path, ::dlerror());
         }
         call<void()>("pome_standin_restart")();
+        for (const char* what : {"objects", "surfaces", "loaded", "requests"}) {
+            before_[what] = total(what);  // of calls that never return
+        }
     }
     bool is_there() const { return library_ != nullptr; }
     const std::string& path() const { return path_; }
     void faults(const std::string& list) const {
         call<void(const char*)>("pome_standin_set_faults")(list.c_str());
     }
+    /// A counter since this was made.
     long count(const char* what) const {
-        return call<long(const char*)>("pome_standin_count")(what);
+        const auto before = before_.find(what);
+        return total(what) - (before == before_.end() ? 0 : before->second);
     }
 
   private:
+    long total(const char* what) const {
+        return call<long(const char*)>("pome_standin_count")(what);
+    }
     template <typename F>
     F* call(const char* name) const {
         return reinterpret_cast<F*>(::dlsym(library_, name));
     }
     std::string path_;
+    std::map<std::string, long, std::less<>> before_;
     void* library_ = nullptr;
 };
 
