@@ -20,6 +20,7 @@ help:
 	@echo "make bench        measure a training step and matrix products; writes $(BUILD)/bench/*.json"
 	@echo "make check        formatting of the sources, and which room includes which"
 	@echo "make sanitize     the unit tests under the address and undefined-behaviour sanitizers"
+	@echo "make sanitize-threads  tests that share memory between threads, under ThreadSanitizer"
 	@echo "make fuzz         every reader for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make build-clang  everything with clang"
 	@echo "make clean"
@@ -73,6 +74,12 @@ sanitized: setup
 sanitize: sanitized
 	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -LE "long|slow"
 
+.PHONY: sanitize-threads
+sanitize-threads: setup
+	@cmake -S . -B $(BUILD)-threads -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_SANITIZE=thread -DPOME_BENCH=OFF -DPOME_EXAMPLES=OFF
+	@cmake --build $(BUILD)-threads -j $(JOBS) -t pome_apple_tests
+	@$(BUILD)-threads/pome_apple_tests --gtest_brief=1
+
 fuzz: sanitized
 	@sh scripts/run_fuzzers.sh $(BUILD)-sanitize $(FUZZ_SECONDS)
 
@@ -81,4 +88,4 @@ build-clang: setup
 	@cmake --build $(BUILD)-clang -j $(JOBS)
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-clang
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-threads $(BUILD)-clang

@@ -80,6 +80,7 @@ fault no_engine "there is no engine"
 fault compile_refused=3 "err=(InvalidMILProgram).*its text and weights are in"
 fault compile_exception=3 "Objective-C exception" --trial off
 fault compile_crash "killed by signal 6"
+fault evaluate_crash "killed by signal 6"
 fault budget=3 "refuses all without a reason: start again and resume"
 fault evaluate_refused=40 "status=0x1d.*the program worked [0-9]* times before"
 fault evaluate_exception=40 "Objective-C exception"

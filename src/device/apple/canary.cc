@@ -121,12 +121,14 @@ void expect_answers(Executable& executable, const std::map<std::string, Answer>&
         const double mark = round == 0 ? first_mark : second_mark;
         bound.mark(mark);
         for (auto& [name, surface] : bound.inputs) {
+            const bool is_first = name == "a0";
             fill(surface, [&](std::int64_t i) {
-                return name == "a0" ? first_input(i, round) : second_input(i, round);
+                return is_first ? first_input(i, round) : second_input(i, round);
             });
         }
         executable.evaluate(bound.bindings);
-        for (const auto& [name, answer] : answers) {
+        for (const auto& [name, its_answer] : answers) {
+            const Answer answer = its_answer;  // lambdas take no bindings
             const auto got = values(bound.outputs.at(name));
             const auto is = [&](const auto& expected) {
                 for (std::int64_t i = 0; i < channels * columns; ++i) {
@@ -159,8 +161,8 @@ void expect_answers(Executable& executable, const std::map<std::string, Answer>&
                 })) {
                 fail_canary("the inputs of a program are exchanged");
             }
-            for (const auto& [other, its] : answers) {
-                const Answer wrong = its;
+            for (const auto& [other, others] : answers) {
+                const Answer wrong = others;
                 if (other != name && is([&](std::int64_t i) {
                         return wrong(first_input(i, round), second_input(i, round));
                     })) {

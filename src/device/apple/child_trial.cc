@@ -16,7 +16,11 @@
 
 #include "base/error.h"
 
+#ifdef __APPLE__
+#include <crt_externs.h>  // a shared library has no `environ` there
+#else
 extern char** environ;
+#endif
 
 namespace pome::device::apple {
 namespace {
@@ -49,6 +53,14 @@ struct Pipe {
     }
 };
 
+char** environment() {
+#ifdef __APPLE__
+    return *_NSGetEnviron();
+#else
+    return environ;
+#endif
+}
+
 pid_t start(const std::vector<std::string>& command, int error_end) {
     std::vector<std::string> words = command;
     std::vector<char*> arguments;
@@ -62,8 +74,8 @@ pid_t start(const std::vector<std::string>& command, int error_end) {
     ::posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     ::posix_spawn_file_actions_adddup2(&actions, error_end, 2);
     pid_t child = 0;
-    const int error =
-        ::posix_spawn(&child, words.front().c_str(), &actions, nullptr, arguments.data(), environ);
+    const int error = ::posix_spawn(&child, words.front().c_str(), &actions, nullptr,
+                                    arguments.data(), environment());
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {
         fail(Code::io, here, "{}: cannot start: {}", words.front(),

@@ -37,7 +37,7 @@ constexpr Behaviour behaviours[] = {
 
 std::string row(std::string_view what, std::string_view encoding, Need need,
                 std::string_view source) {
-    return fmt::format("| `{}` | {} | {} | {} | yes | no | no |\n", what,
+    return fmt::format("| `{}` | {} | {} | {} | yes | yes | no |\n", what,
                        encoding.empty() ? "" : fmt::format("`{}`", encoding), name(need), source);
 }
 
@@ -55,8 +55,8 @@ std::string hardware_status() {
         "`pome devices --hardware-status`; a test\n"
         "keeps it so.\n"
         "\n"
-        "\"Built\" is a build for macOS of the code that makes the call; \"ran\" a run on a Mac "
-        "with an engine.\n"
+        "\"Built\": the code that makes the call compiles for arm64 macOS 13 (zig 0.16's clang, on "
+        "Linux). \"Ran\": on a Mac with an engine.\n"
         "\n"
         "## Methods\n"
         "\n"

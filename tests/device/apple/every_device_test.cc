@@ -25,7 +25,9 @@ class EveryDevice : public testing::TestWithParam<const char*> {
   protected:
     void SetUp() override {
         if (is("apple") && !standin_.is_there()) {
-            GTEST_SKIP() << "the stand-in is written for Linux";
+            if (const auto here = survey(""); !here.is_available()) {
+                GTEST_SKIP() << here.reason;
+            }
         }
     }
     void TearDown() override {
@@ -153,7 +155,7 @@ TEST_P(EveryDevice, ComputesTheSameBits) {
     made.program = mil::make_program(b.take());
     const auto device = open();
     ThreadPool pool(1);
-    const auto exact = emulator::make_emulator("m4", {}, pool);
+    const auto exact = emulator::make_emulator(device->profile(), {}, pool);
     const auto mine = device->compile(made), theirs = exact->compile(made);
     Surface a0(plane(64)), a1(plane(64));
     Surface got[2] = {Surface(plane(64)), Surface(plane(64))},
@@ -212,8 +214,10 @@ TEST_P(EveryDevice, SurfacesComeAndGo) {
     if (is("apple")) {
         Surface out(plane(64));
         executable->evaluate({{{"a0", &kept}}, {{"b0", &out}}});
-        EXPECT_EQ(standin_.count("requests"), 1) << "those of surfaces that are gone are gone";
-        EXPECT_EQ(standin_.count("surfaces"), 2);
+        if (standin_.is_there()) {
+            EXPECT_EQ(standin_.count("requests"), 1) << "those of surfaces that are gone are gone";
+            EXPECT_EQ(standin_.count("surfaces"), 2);
+        }
     }
 }
 
@@ -280,6 +284,19 @@ INSTANTIATE_TEST_SUITE_P(Devices, EveryDevice, testing::Values("null", "emulator
                          [](const auto& parameter) { return std::string(parameter.param); });
 
 // --- soak ---
+
+// Sanitizers hold back what was freed.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool keeps_freed_memory = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool keeps_freed_memory = true;
+#else
+constexpr bool keeps_freed_memory = false;
+#endif
+#else
+constexpr bool keeps_freed_memory = false;
+#endif
 
 long resident_kilobytes() {
     std::ifstream status("/proc/self/status");
@@ -368,9 +385,9 @@ void soak(int evaluations, int compiles) {
         EXPECT_EQ(late.surfaces, early->surfaces);
         EXPECT_EQ(late.files, early->files);
         EXPECT_EQ(late.entries, early->entries);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-        EXPECT_LT(late.kilobytes - early->kilobytes, 1024) << "KiB more than after a tenth";
-#endif
+        if (!keeps_freed_memory) {
+            EXPECT_LT(late.kilobytes - early->kilobytes, 1024) << "KiB more than after a tenth";
+        }
     }
     for (const char* what : {"violations", "objects", "surfaces", "loaded", "requests"}) {
         EXPECT_EQ(standin.count(what), 0) << what;
@@ -378,11 +395,7 @@ void soak(int evaluations, int compiles) {
     EXPECT_TRUE(std::filesystem::is_empty(temporary.path()));
 }
 
-TEST(Soak, NothingGrowsInAThousandEvaluations) {
-    soak(1000, 50);
-}
-
-TEST(LongSoak, NothingGrowsInTenThousandEvaluationsAndFiveHundredCompiles) {
+TEST(Soak, NothingGrowsInTenThousandEvaluationsAndFiveHundredCompiles) {
     soak(10000, 500);
 }
 
