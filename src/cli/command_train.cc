@@ -172,6 +172,7 @@ int train_digits(const TrainOptions& options, const std::string& text) {
         }
         std::fflush(stdout);
     });
+    report_engine(*device);
     return exit_done;
 }
 

@@ -212,8 +212,16 @@ class AppleExecutable final : public Executable {
         output_names_ = in_order(outputs());
     }
     ~AppleExecutable() override {
+        requests_.clear();
         if (engine_->is_stuck()) {
             model_->abandon();
+            return;
+        }
+        try {  // an unload may hang as well
+            engine_->call(engine_->evaluator(), engine_->options().evaluate_seconds,
+                          Code::evaluation_failed, title_, "an unload",
+                          [model = std::move(model_)]() mutable { model.reset(); });
+        } catch (const Error&) {  // whoever calls the device next is told
         }
     }
 

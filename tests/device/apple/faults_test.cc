@@ -151,6 +151,20 @@ TEST_F(FaultTest, HangingCompilesEnd) {
               std::string::npos);
 }
 
+TEST_F(FaultTest, HangingUnloadsEnd) {
+    options.canary = false;
+    options.evaluate_seconds = 0.2;
+    const auto device = open_apple_device(options);
+    auto executable = device->compile(difference());
+    evaluate(*executable, 1);
+    standin.faults("unload_hang");
+    executable.reset();
+    EXPECT_NE(error_text([&] {
+                  device->compile(difference());
+              }).find("an earlier call of the system never returned"),
+              std::string::npos);
+}
+
 TEST_F(FaultTest, ChangesOfTheInterfaceAreNamedBeforeAnythingRuns) {
     EXPECT_NE(run("missing_class=_ANERequest").find("the class is missing"), std::string::npos);
     EXPECT_NE(run("changed_selector=loadWithQoS:options:error:").find("is encoded as"),

@@ -30,6 +30,7 @@ void Faults::set(const std::string& list) {
                                              "stale_inputs",
                                              "exchanged_inputs",
                                              "exchanged_outputs",
+                                             "unload_hang",
                                              "nan"};
     const std::lock_guard lock(mutex_);
     faults_.clear();

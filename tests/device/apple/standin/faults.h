@@ -10,13 +10,13 @@ namespace standin {
 /// A list "name", "name=value", ... separated by commas. Values of the counted ones are the number
 /// of the call, from 1, at which they begin; without a value the first.
 ///
-///   missing_class=NAME  missing_selector=SELECTOR  changed_selector=SELECTOR   may be repeated
-///   brand=TEXT  virtual_machine  no_engine  nil_descriptor
-///   compile_refused  compile_exception  compile_hang  compile_crash            counted
-///   budget=N            compiles fail after N
-///   load_slots  load_refused                                                   counted; slots:
-///   once evaluate_refused  evaluate_exception  evaluate_hang  evaluate_crash        counted zeros
-///   stale_outputs  stale_inputs  exchanged_inputs  exchanged_outputs  nan   counted
+///   missing_class=NAME, missing_selector=SELECTOR, changed_selector=SELECTOR: may be repeated
+///   brand=TEXT, virtual_machine, no_engine, nil_descriptor, unload_hang
+///   compile_refused, compile_exception, compile_hang, compile_crash: counted
+///   budget=N: compiles fail after N
+///   load_refused: counted; load_slots: that one load only
+///   evaluate_refused, evaluate_exception, evaluate_hang, evaluate_crash: counted
+///   zeros, stale_outputs, stale_inputs, exchanged_inputs, exchanged_outputs, nan: counted
 class Faults {
   public:
     void set(const std::string& list);

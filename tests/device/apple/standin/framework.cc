@@ -187,6 +187,9 @@ Bool load_compiled(const std::shared_ptr<Compiled>& compiled, bool& loaded, Obje
 }
 
 void unload_compiled(bool& loaded) {
+    if (faults().on("unload_hang")) {
+        hang();
+    }
     if (!loaded) {
         violation("unload of a program that is not loaded");
         return;
