@@ -1,6 +1,6 @@
 // Products of a training step: the engine's exact rules, fp32 sums of fp16, the system's sgemm, and
 // the machine's peak for each thread, in one run.
-//   bench_matmul [--json FILE]
+//   bench_matmul [--json FILE] [--only PART_OF_A_NAME]
 
 #include <fmt/format.h>
 #include <hwy/targets.h>
@@ -229,20 +229,32 @@ nlohmann::json measure(const Shape& s, double single_peak) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    std::string_view json_file, only;
+    for (int i = 1; i < argc; i += 2) {
+        const std::string_view flag = argv[i];
+        if (i + 1 == argc || (flag != "--json" && flag != "--only")) {
+            fmt::print(stderr, "bench_matmul [--json FILE] [--only PART_OF_A_NAME]\n");
+            return 2;
+        }
+        (flag == "--json" ? json_file : only) = argv[i + 1];
+    }
     const double single_peak = peak();
     const char* target = hwy::TargetName(hwy::SupportedAndGeneratedTargets().front());
     fmt::print("target {}, FMA peak of a thread {:.1f} GFLOP/s, {} hardware threads\n", target,
                2e-9 * single_peak, std::thread::hardware_concurrency());
     nlohmann::json all{{"target", target}, {"peak_gflops", 2e-9 * single_peak}};
     for (const Shape& shape : shapes) {
+        if (std::string_view(shape.name).find(only) == std::string_view::npos) {
+            continue;
+        }
         const nlohmann::json result = measure(shape, single_peak);
         if (result.is_null()) {
             return 1;
         }
         all["shapes"].push_back(result);
     }
-    if (argc == 3 && std::string_view(argv[1]) == "--json") {
-        std::ofstream(argv[2]) << all.dump(2) << "\n";
+    if (!json_file.empty()) {
+        std::ofstream(std::string(json_file)) << all.dump(2) << "\n";
     }
     return 0;
 }

@@ -21,7 +21,9 @@
 // The drop rule, s <= -17, is one comparison: keep where |b| >= t(a), t = 2^(-16 - e(a)) for
 // e(a) <= -3 and 0 above (then even subnormals are kept) and for a = 0. Zeros of b contribute
 // nothing either way. The order of the sum is free, so the k for which no product of a tile can be
-// dropped (the smallest |b| but zero is not below the largest t) are done without comparisons.
+// dropped (the smallest |b| but zero is not below the largest t) are done without comparisons. With
+// AVX-512 a comparison costs as much as the FMA that it guards, so the twelve possible thresholds'
+// masks are made while b is packed, and a row of a picks its own by t's exponent.
 //
 // Bounds make the sum safe at every moment: any partial sum is at most |a| |b| (norms) + (K + 1) /
 // 2 units + |bias| < 2^15. Where only |p| < 64 fails, the wide way rounds in units by adding one
@@ -80,7 +82,7 @@ HWY_INLINE Floats drop_threshold(Floats a) {
 /// keep ? a * b + c : c
 template <class M>
 HWY_INLINE Floats kept_product(M keep, Floats a, Floats b, Floats c) {
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if POME_DROP_MASKS
     return Floats{_mm512_mask3_fmadd_ps(a.raw, b.raw, c.raw, keep.raw)};
 #else
     return hn::IfThenElse(keep, hn::MulAdd(a, b, c), c);
@@ -178,20 +180,53 @@ struct Anchored {
     HWY_INLINE Integers result(int r, int v) const { return sums[r][v]; }
 };
 
-/// Adds the products of `steps` steps of K, the first operands being given, to sums[row][column].
+/// One step of K for which products may be dropped.
 template <class Tile>
-HWY_NOINLINE void add_steps(const float* factors, const float* limits, const float* top,
-                            const float* b, const float* smallest, std::int64_t steps,
-                            std::int32_t* sums) {
+HWY_INLINE void add_masked_step(Tile& tile, const PackedRows& rows, const PackedColumns& columns,
+                                std::int64_t k) {
+    const hn::ScalableTag<float> d;
+    const auto b0 = hn::Load(d, columns.values + k * panel_width),
+               b1 = hn::Load(d, columns.values + k * panel_width + lanes);
+#if POME_DROP_MASKS
+    const std::uint8_t* classes = rows.classes + k * block_rows;
+    const float* masks = columns.masks + k * drop_words;
+    POME_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+        const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
+        std::uint32_t bits;
+        std::memcpy(&bits, masks + classes[r], sizeof bits);
+        const __mmask32 both = _cvtu32_mask32(bits);
+        using Mask = hn::Mask<decltype(d)>;
+        tile.add_kept(r, 0, Mask{static_cast<__mmask16>(both)}, a, b0);
+        tile.add_kept(r, 1, Mask{static_cast<__mmask16>(_kshiftri_mask32(both, 16))}, a, b1);
+    }
+#else
+    const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
+    POME_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+        const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
+        const auto limit = hn::Set(d, rows.limits[k * block_rows + r]);
+        tile.add_kept(r, 0, hn::Ge(m0, limit), a, b0);
+        tile.add_kept(r, 1, hn::Ge(m1, limit), a, b1);
+    }
+#endif
+}
+
+/// Adds the products of steps [first, first + steps) of K to sums[row][column].
+template <class Tile>
+HWY_NOINLINE void add_steps(const PackedRows& rows, const PackedColumns& columns,
+                            std::int64_t first, std::int64_t steps, std::int32_t* sums) {
     const hn::ScalableTag<float> d;
     const hn::ScalableTag<std::int32_t> di;
     Order order;
-    order.sort(smallest, top, steps);
+    order.sort(columns.smallest + first, rows.top + first, steps);
+    const float* factors = rows.factors + first * block_rows;
+    const float* values = columns.values + first * panel_width;
     Tile tile(steps);
     for (std::int64_t i = 0; i < order.plain; ++i) {
         const std::int64_t k = order.plain_steps[i];
-        const auto b0 = hn::Load(d, b + k * panel_width),
-                   b1 = hn::Load(d, b + k * panel_width + lanes);
+        const auto b0 = hn::Load(d, values + k * panel_width),
+                   b1 = hn::Load(d, values + k * panel_width + lanes);
         POME_UNROLL
         for (int r = 0; r < block_rows; ++r) {
             const auto a = hn::Set(d, factors[k * block_rows + r]);
@@ -200,17 +235,7 @@ HWY_NOINLINE void add_steps(const float* factors, const float* limits, const flo
         }
     }
     for (std::int64_t i = 0; i < order.masked; ++i) {
-        const std::int64_t k = order.masked_steps[i];
-        const auto b0 = hn::Load(d, b + k * panel_width),
-                   b1 = hn::Load(d, b + k * panel_width + lanes);
-        const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
-        POME_UNROLL
-        for (int r = 0; r < block_rows; ++r) {
-            const auto a = hn::Set(d, factors[k * block_rows + r]);
-            const auto limit = hn::Set(d, limits[k * block_rows + r]);
-            tile.add_kept(r, 0, hn::Ge(m0, limit), a, b0);
-            tile.add_kept(r, 1, hn::Ge(m1, limit), a, b1);
-        }
+        add_masked_step(tile, rows, columns, first + order.masked_steps[i]);
     }
     POME_UNROLL
     for (int r = 0; r < block_rows; ++r) {
@@ -301,8 +326,7 @@ struct ExactKernel {
             const std::int64_t now = std::min(part, end - k);
             const bool direct = whole || bound(rows, columns, k, now) < 63.0F;
             const auto add = direct ? add_steps<Direct> : add_steps<Anchored>;
-            add(rows.factors + k * block_rows, rows.limits + k * block_rows, rows.top + k,
-                columns.values + k * panel_width, columns.smallest + k, now, sums);
+            add(rows, columns, k, now, sums);
         }
     }
 

@@ -9,6 +9,7 @@
 #endif
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -19,11 +20,19 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// With AVX-512 the drop rule is a mask that was made while packing; elsewhere a comparison a step.
+#undef POME_DROP_MASKS
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+#define POME_DROP_MASKS 1
+#else
+#define POME_DROP_MASKS 0
+#endif
+
 constexpr std::int64_t lanes = HWY_LANES(float);
 constexpr std::int64_t panel_width = 2 * lanes;
 // Rows of a tile, two vectors of accumulators each: as many as the registers hold. With 32
 // registers 8 was fastest (10 and 12 made g++ 12 spill).
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_ARCH_ARM_A64
+#if POME_DROP_MASKS || HWY_ARCH_ARM_A64
 constexpr std::int64_t block_rows = 8;
 #else
 constexpr std::int64_t block_rows = 4;
@@ -31,6 +40,12 @@ constexpr std::int64_t block_rows = 4;
 /// Steps of K that are packed together, through a buffer that stays in the nearest cache, and for
 /// which norms are kept.
 constexpr std::int64_t packed_steps = 32;
+
+/// The thresholds of the drop rule are the powers of two from 2^-13 to 2^-2: classes 1 to 12, and 0
+/// where nothing is dropped. Words of a mask each, for a step of K: as many as fill a line.
+constexpr std::int64_t drop_classes = 12, drop_words = POME_DROP_MASKS ? 16 : 0;
+/// The float whose exponent field, less this, is the class of a threshold.
+constexpr std::uint32_t drop_class_bias = 127 - 14;
 
 /// K rounded up to whole lines: packed pieces start on lines of their own.
 inline std::int64_t padded(std::int64_t inner) {
@@ -127,13 +142,36 @@ struct PackedColumns {
     float* values;    ///< [k][column]
     float* smallest;  ///< [k], the smallest magnitude but zero, a large number if all are zero
     float* norms;     ///< [k / packed_steps], the largest norm of a column's part
+    float* masks;     ///< [k][class], bits: which columns a threshold of that class keeps
     float largest;    ///< magnitude
 };
+
+#if POME_DROP_MASKS
+/// The masks of one step: bit i of word c tells whether |b[i]| is at least threshold c, for b not
+/// zero.
+HWY_INLINE void drop_masks(hn::Vec<hn::ScalableTag<float>> m0, hn::Vec<hn::ScalableTag<float>> m1,
+                           float smallest, float* masks) {
+    const hn::ScalableTag<float> d;
+    HWY_ALIGN std::uint32_t words[drop_words];
+    hn::Store(hn::Set(hn::ScalableTag<std::uint32_t>(), ~0U), hn::ScalableTag<std::uint32_t>(),
+              words);
+    const auto exponent = std::bit_cast<std::uint32_t>(smallest) >> 23;
+    // The first threshold above the smallest magnitude: those before keep everything.
+    std::uint32_t c =
+        std::clamp<std::uint32_t>(exponent, drop_class_bias, 255) - drop_class_bias + 1;
+    for (; c <= drop_classes; ++c) {
+        const auto t = hn::Set(d, std::bit_cast<float>((c + drop_class_bias) << 23));
+        words[c] = static_cast<std::uint32_t>(hn::Ge(m0, t).raw) |
+                   static_cast<std::uint32_t>(hn::Ge(m1, t).raw) << 16;
+    }
+    std::memcpy(masks, words, sizeof words);
+}
+#endif
 
 /// Floats that a panel takes; without bounds the values alone.
 template <class Kernel>
 inline std::int64_t packed_columns_size(std::int64_t inner) {
-    return (Kernel::bounded ? panel_width + 2 : panel_width) * padded(inner);
+    return (Kernel::bounded ? panel_width + drop_words + 2 : panel_width) * padded(inner);
 }
 
 /// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`.
@@ -142,8 +180,9 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
     const hn::ScalableTag<float> d;
     HWY_ALIGN std::uint16_t halves[packed_steps * panel_width];
     const std::int64_t count = std::min(panel_width, b.columns - first);
-    float* smallest = memory + panel_width * padded(b.rows);
-    const PackedColumns packed{memory, smallest, smallest + padded(b.rows), 0.0F};
+    float* masks = memory + panel_width * padded(b.rows);
+    float* smallest = masks + drop_words * padded(b.rows);
+    const PackedColumns packed{memory, smallest, smallest + padded(b.rows), masks, 0.0F};
     const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
     auto largest = zero;
     for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
@@ -165,6 +204,10 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
                 const auto least = hn::Min(hn::IfThenElse(hn::Eq(m0, zero), nothing, m0),
                                            hn::IfThenElse(hn::Eq(m1, zero), nothing, m1));
                 packed.smallest[from + k] = hn::GetLane(hn::MinOfLanes(d, least));
+#if POME_DROP_MASKS
+                drop_masks(m0, m1, packed.smallest[from + k],
+                           packed.masks + (from + k) * drop_words);
+#endif
             }
         }
         if constexpr (Kernel::bounded) {
@@ -182,15 +225,31 @@ struct PackedRows {
     float* factors;  ///< [k][row], as Kernel::factor makes them
     float*
         limits;  ///< [k][row], as Kernel::limit makes them; this and the rest: bounded kernels only
-    float* top;  ///< [k], the largest limit
-    float* norms;   ///< [k / packed_steps], the largest norm of a row's part
-    float largest;  ///< magnitude
+    std::uint8_t* classes;  ///< [k][row], of limits
+    float* top;             ///< [k], the largest limit
+    float* norms;           ///< [k / packed_steps], the largest norm of a row's part
+    float largest;          ///< magnitude
 };
 
 /// Floats that a block of rows takes.
 template <class Kernel>
 inline std::int64_t packed_rows_size(std::int64_t inner) {
-    return (Kernel::bounded ? 2 * block_rows + 2 : block_rows) * padded(inner);
+    constexpr std::int64_t classes = block_rows / static_cast<std::int64_t>(sizeof(float));
+    return (Kernel::bounded ? 2 * block_rows + classes + 2 : block_rows) * padded(inner);
+}
+
+/// The classes of thresholds.
+HWY_INLINE void store_classes(hn::Vec<hn::ScalableTag<float>> limits, std::uint8_t* to) {
+#if POME_DROP_MASKS
+    const hn::ScalableTag<std::int32_t> d;
+    const hn::Rebind<std::uint8_t, decltype(d)> d8;
+    const auto bias = hn::Set(d, static_cast<std::int32_t>(drop_class_bias));
+    const auto exponent = hn::ShiftRight<23>(hn::BitCast(d, limits));
+    hn::StoreU(hn::DemoteTo(d8, hn::Sub(hn::Max(exponent, bias), bias)), d8, to);
+#else
+    static_cast<void>(limits);
+    static_cast<void>(to);
+#endif
 }
 
 /// The largest norm among rows whose elements' squares were summed in lanes block_rows apart.
@@ -232,8 +291,10 @@ inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) 
     constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
     const std::int64_t inner = a.columns, count = std::min(block_rows, a.rows - first);
     float* limits = memory + block_rows * padded(inner);
-    float* top = limits + block_rows * padded(inner);
-    PackedRows packed{memory, limits, top, top + padded(inner), 0.0F};
+    float* classes = limits + block_rows * padded(inner);
+    float* top = classes + block_rows * padded(inner) / static_cast<std::int64_t>(sizeof(float));
+    PackedRows packed{
+        memory, limits, reinterpret_cast<std::uint8_t*>(classes), top, top + padded(inner), 0.0F};
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
     auto largest = hn::Zero(d);
     for (std::int64_t from = 0; from < inner; from += packed_steps) {
@@ -254,7 +315,9 @@ inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) 
                 if constexpr (Kernel::bounded) {
                     squares[j] = hn::MulAdd(v, v, squares[j]);
                     largest = hn::Max(largest, hn::Abs(v));
-                    hn::Store(Kernel::limit(v), d, packed.limits + at);
+                    const auto limit = Kernel::limit(v);
+                    hn::Store(limit, d, packed.limits + at);
+                    store_classes(limit, packed.classes + at);
                 }
             }
         }
