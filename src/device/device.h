@@ -42,6 +42,14 @@ struct Arithmetic {
         0;  ///< parts of products whose bounds failed, so that they were done step by step
 };
 
+/// Memory of a compiled program on a device that evaluates in the host's memory.
+struct MemoryUse {
+    /// Of everything that the last evaluation held: surfaces, constants, values, packed operands.
+    std::int64_t peak_bytes = 0;
+    /// What the program's values need at least (mil/passes/liveness.h); 0: the device cannot tell.
+    std::int64_t live_bytes = 0;
+};
+
 /// A compiled program.
 class Executable {
   public:
@@ -64,6 +72,8 @@ class Executable {
     /// Operations for which something was counted, in the order of the program; see the device's
     /// options for what is.
     virtual std::vector<OperationCounts> operation_counts() const { return {}; }
+    /// After an evaluation.
+    virtual MemoryUse memory() const { return {}; }
     std::int64_t evaluations() const { return evaluations_; }
 
   protected:

@@ -28,6 +28,12 @@ struct Type {
 
     bool is_tensor() const { return kind == Kind::tensor; }
     bool is_scalar() const { return is_tensor() && shape.rank() == 0; }
+    /// Of a tensor of static shape in memory; 0 for everything else.
+    std::int64_t bytes() const {
+        return is_tensor() && shape.is_static()
+                   ? shape.elements() * static_cast<std::int64_t>(size_in_memory(dtype))
+                   : 0;
+    }
     /// For messages: "fp16 [1,64,1,256]", "int32", "dictionary".
     std::string text() const;
 

@@ -15,11 +15,6 @@ namespace {
 
 constexpr double fp32 = 4.0, fp16 = 2.0;
 
-double bytes_of(const mil::Type& type) {
-    return static_cast<double>(type.shape.elements() *
-                               static_cast<std::int64_t>(size_in_memory(type.dtype)));
-}
-
 bool is_weight(const model::Stage& stage, const std::string& name) {
     return std::find(stage.weights.begin(), stage.weights.end(), name) != stage.weights.end();
 }
@@ -28,10 +23,11 @@ bool is_weight(const model::Stage& stage, const std::string& name) {
 double converted_bytes(const mil::Function& function, const model::Stage& stage) {
     double bytes = 0.0;
     for (const auto& parameter : function.parameters) {
-        bytes += is_weight(stage, parameter.name) ? 0.0 : bytes_of(parameter.type);
+        bytes +=
+            is_weight(stage, parameter.name) ? 0.0 : static_cast<double>(parameter.type.bytes());
     }
     for (const auto& output : function.outputs) {
-        bytes += bytes_of(*function.find_type(output));
+        bytes += static_cast<double>(function.find_type(output)->bytes());
     }
     return bytes;
 }

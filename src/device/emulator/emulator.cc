@@ -4,6 +4,7 @@
 
 #include "device/emulator/plan.h"
 #include "mil/passes/decompose.h"
+#include "mil/passes/liveness.h"
 
 namespace pome::device::emulator {
 namespace {
@@ -17,12 +18,14 @@ class EmulatorExecutable final : public Executable {
                 mil::passes::decompose(function, package.weights,
                                        {profile.capabilities.attention_mask}),
                 profile, tables, counting),
+          live_bytes_(mil::passes::live_bytes(function)),
           pool_(pool) {}
 
     Arithmetic arithmetic() const override {
         return {statistics_.saturated, statistics_.slow_blocks};
     }
     std::vector<OperationCounts> operation_counts() const override { return plan_.counts(); }
+    MemoryUse memory() const override { return {plan_.bytes() + scratch_.bytes(), live_bytes_}; }
 
   private:
     void run(const Bindings& bindings) override {
@@ -30,6 +33,7 @@ class EmulatorExecutable final : public Executable {
     }
 
     Plan plan_;
+    std::int64_t live_bytes_;
     ThreadPool& pool_;
     kernels::MatmulScratch scratch_;
     kernels::MatmulStatistics statistics_;

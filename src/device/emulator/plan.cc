@@ -128,7 +128,7 @@ void Plan::add_inputs(const mil::Function& function) {
             slots_[static_cast<std::size_t>(slot)].kind = Kind::input;
             slots_[static_cast<std::size_t>(slot)].boundary = parameter.name;
         } else if (crosses(parameter.type.dtype)) {
-            loads_.push_back({parameter.name, slot});
+            loads_.push_back({parameter.name, slot, parameter.type.bytes()});
         } else {
             fail(Code::compile_failed, here,
                  "input '{}' is {}: the engine takes fp16, fp32 and integers of 8 and 16 bits; "
@@ -399,7 +399,7 @@ void Plan::add_outputs(const mil::Function& function) {
             slot.kind = Kind::output;
             slot.boundary = output.name;
         } else if (crosses(output.type.dtype)) {
-            stores_.push_back({output.name, found->second.slot});
+            stores_.push_back({output.name, found->second.slot, output.type.bytes()});
         } else {
             fail(Code::compile_failed, here,
                  "output '{}' is {}: the engine gives fp16, fp32 and integers of 8 and 16 bits",
@@ -464,6 +464,21 @@ void Plan::lay_out() {
                       index);
     }
     arena_.resize(end);
+}
+
+std::int64_t Plan::bytes() const {
+    std::int64_t elements = static_cast<std::int64_t>(arena_.size());
+    for (const Slot& slot : slots_) {
+        elements += slot.kind == Kind::arena ? 0 : slot.elements;
+    }
+    std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(fp16));
+    for (const Transfer& load : loads_) {
+        bytes += load.bytes;
+    }
+    for (const Transfer& store : stores_) {
+        bytes += store.bytes;
+    }
+    return bytes;
 }
 
 void Plan::evaluate(const Bindings& bindings, ThreadPool& pool, kernels::MatmulScratch& scratch,

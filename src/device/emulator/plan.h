@@ -141,7 +141,9 @@ class Plan {
     /// Of the evaluations so far: operations for which something was counted.
     std::vector<OperationCounts> counts() const;
 
-    std::int64_t arena_elements() const { return static_cast<std::int64_t>(arena_.size()); }
+    /// Of the arena, the constants and the surfaces that are bound; without the packing of
+    /// products.
+    std::int64_t bytes() const;
 
   private:
     enum class Kind : std::uint8_t { arena, input, output, constant };
@@ -161,6 +163,7 @@ class Plan {
     struct Transfer {
         std::string name;
         int slot = -1;
+        std::int64_t bytes = 0;  ///< of the surface
     };
 
     /// One operation with steps of its own: what it counted, and the values that counting looks at.
