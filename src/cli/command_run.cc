@@ -122,6 +122,10 @@ void run(const RunCommand& options) {
         }
         record["saturated"] = executable->arithmetic().saturated;
         record["operations"] = operations(counts);
+        if (const device::MemoryUse memory = executable->memory(); memory.live_bytes > 0) {
+            record["memory"] = {{"peak_bytes", memory.peak_bytes},
+                                {"live_bytes", memory.live_bytes}};
+        }
         fmt::print("{}\n", record.dump());
     }
     if (!options.json) {
