@@ -494,8 +494,12 @@ std::string Options::runtime_from_environment() {
 }
 
 std::unique_ptr<AppleDevice> open_apple_device(const Options& options) {
-    return std::make_unique<Opened>(
-        options, options.process ? options.process : std::make_shared<Process>());
+    // The system counts what this process compiles, whichever of our devices asked for it.
+    static const auto of_this_process = std::make_shared<Process>();
+    const auto process = options.process           ? options.process
+                         : options.runtime.empty() ? of_this_process
+                                                   : std::make_shared<Process>();
+    return std::make_unique<Opened>(options, process);
 }
 
 void run_trial(Options options, const std::filesystem::path& directory) {

@@ -36,6 +36,8 @@ struct Options {
     /// NaN is looked for in the outputs of a program's first evaluations, then in every 64th.
     bool check_nan = true;
     std::filesystem::path failed_programs;  ///< empty: failed_programs_place()
+    /// Whose budgets count; nullptr: for the system's own runtime this process's, for a stand-in
+    /// the device's.
     std::shared_ptr<Process> process = nullptr;
 
     /// The environment variable POME_APPLE_RUNTIME.

@@ -25,7 +25,6 @@ std::string_view name(Need need);
 #define POME_APPLE_METHODS(METHOD)                                                                                                              \
     METHOD(retain, always, "NSObject", '-', "retain", Id(), "@16@0:8", "public: NSObject")                                                      \
     METHOD(release, always, "NSObject", '-', "release", void(), "Vv16@0:8", "public: NSObject")                                                 \
-    METHOD(description, always, "NSObject", '-', "description", Id(), "@16@0:8", "public: NSObject")                                            \
     METHOD(pool_alloc, always, "NSAutoreleasePool", '+', "alloc", Id(), "@16@0:8", "public: Foundation")                                        \
     METHOD(pool_init, always, "NSAutoreleasePool", '-', "init", Id(), "@16@0:8", "public: Foundation")                                          \
     METHOD(string_of, always, "NSString", '+', "stringWithUTF8String:", Id(const char*), "@24@0:8r*16", "public: Foundation")                   \

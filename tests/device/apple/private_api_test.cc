@@ -69,7 +69,7 @@ TEST_F(RuntimeTest, SaysWhatAnUpdateChanged) {
         "changed_selector=compileWithQoS:options:error:");
     const auto runtime = Runtime::load(standin.path());
     const std::string always =
-        "[device.apple] the system's private interface is not the one that Pome knows (1 of 55 "
+        "[device.apple] the system's private interface is not the one that Pome knows (1 of 54 "
         "entries); an update of macOS changed it, or this is no Mac with an engine; --device "
         "emulator:m4 needs none of it:\n"
         "  +[_ANEIOSurfaceObject objectWithIOSurface:] (always) is missing";

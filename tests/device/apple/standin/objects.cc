@@ -194,14 +194,10 @@ Object* object_retain(Object* self, Selector*) {
 void object_release(Object* self, Selector*) {
     release(self);
 }
-Object* object_description(Object* self, Selector*) {
-    return autorelease(make_string("<" + self->isa->name + ">"));
-}
 
 const Maker object_maker = Maker("NSObject", [](Object* object) { delete object; })
                                .on_object("retain", "@16@0:8", object_retain)
-                               .on_object("release", "Vv16@0:8", object_release)
-                               .on_object("description", "@16@0:8", object_description);
+                               .on_object("release", "Vv16@0:8", object_release);
 
 // --- the C functions of the runtime ---
 
