@@ -1,55 +1,15 @@
 #include "cli/commands.h"
-#include "device/emulator/emulator.h"
-#include "device/reference_device.h"
+#include "device/open/open_device.h"
 
 namespace pome::cli {
 
-namespace {
-
-constexpr std::string_view here = "cli.device";
-constexpr std::string_view prefix = "emulator:";
-
-[[noreturn]] void fail_unknown(const std::string& name) {
-    std::string known = "reference";
-    for (const auto& chip : device::known_chips()) {
-        known += ", emulator:" + chip;
-    }
-    fail(Code::invalid_argument, here, "there is no device '{}'; there are: {}", name, known);
-}
-
-}  // namespace
-
 std::unique_ptr<device::Device> open_device(const DeviceOptions& options, ThreadPool& pool) {
-    const auto choose = [](std::string_view what, const std::string& given, std::string_view first,
-                           std::string_view second) {
-        if (given != first && given != second) {
-            fail(Code::invalid_argument, here, "{} '{}' is not {} or {}", what, given, first,
-                 second);
-        }
-        return given == first;
-    };
-    device::emulator::Options made;
-    made.mode = choose("numerics", options.numerics, "exact", "fast")
-                    ? device::emulator::Mode::exact
-                    : device::emulator::Mode::fast;
-    made.strictness = choose("strictness", options.strictness, "strict", "as-hardware")
-                          ? device::Strictness::strict
-                          : device::Strictness::as_hardware;
-    made.counting = options.counting;
-    if (options.device == "reference") {
-        return device::make_reference_device();
-    }
-    if (options.device.starts_with(prefix)) {
-        return device::emulator::make_emulator(options.device.substr(prefix.size()), made, pool);
-    }
-    fail_unknown(options.device);
+    return device::open_device(
+        {options.device, options.numerics, options.strictness, options.counting}, pool);
 }
 
 const device::Profile& find_device_profile(const std::string& name) {
-    if (!name.starts_with(prefix)) {
-        fail_unknown(name);
-    }
-    return device::find_profile(std::string_view(name).substr(prefix.size()));
+    return device::find_device_profile(name);
 }
 
 void DeviceOptions::add_to(CLI::App& command) {
