@@ -23,7 +23,7 @@ zig() {
     fi
     binary=$(find "$dir/zig/node_modules/@zigc" -path '*/bin/zig' -type f ! -path '*/cli/*' | head -1)
     [ -x "$binary" ] || missing "the zig package has no program for this machine"
-    # -w in front: zig's own headers warn without end when it compiles its C++ library; ours come after and set theirs again.
+    # Nullability: what zig's macOS headers leave open in its C++ library, warned of without end.
     for tool in cc c++ ar ranlib; do
         target=""
         case $tool in cc | c++) target="-target aarch64-macos -Wno-nullability-completeness" ;; esac

@@ -289,7 +289,8 @@ uint8_t* ane_bridge_build_weight_blob_quantized(const float* src, int rows, int 
             }
             largest = std::max(largest, std::fabs(value));
         }
-        const float scale = largest > 0.0F ? largest / 127.0F : 1.0F;
+        const float quotient = largest / 127.0F;  // 0 for the smallest subnormals too
+        const float scale = quotient > 0.0F ? quotient : 1.0F;
         std::vector<std::int8_t> quantized(values.size());
         std::transform(values.begin(), values.end(), quantized.begin(), [scale](float value) {
             return static_cast<std::int8_t>(std::clamp(std::round(value / scale), -128.0F, 127.0F));

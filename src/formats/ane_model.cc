@@ -222,11 +222,6 @@ std::vector<std::byte> ane_model_bytes(const AneModel& model) {
     return writer.take();
 }
 
-AneModel read_ane_model(const std::filesystem::path& path) {
-    const MappedFile file(path);
-    return parse_ane_model(file.bytes(), path.string());
-}
-
 void write_ane_model(const std::filesystem::path& path, const AneModel& model) {
     write_file_atomic(path, ane_model_bytes(model));
 }

@@ -42,8 +42,7 @@ AneModel parse_ane_model(std::span<const std::byte> bytes, std::string_view sour
 /// weights whose values do not fill their shape, names twice, other dtypes and an unknown loss.
 std::vector<std::byte> ane_model_bytes(const AneModel& model);
 
-/// parse_ane_model() of a file, and ane_model_bytes() into one, which appears whole or not at all.
-AneModel read_ane_model(const std::filesystem::path& path);
+/// ane_model_bytes() as a file, which appears whole or not at all.
 void write_ane_model(const std::filesystem::path& path, const AneModel& model);
 
 }  // namespace pome::formats

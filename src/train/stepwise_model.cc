@@ -114,6 +114,7 @@ Gradients StepwiseModel::backward(const HostTensor& target) {
             }
         }
     }
+    const LossScale before = scale_;
     for (;;) {
         Gradients gradients{model_->weights, 0.0};
         std::fill(gradients.values.all().begin(), gradients.values.all().end(), 0.0F);
@@ -127,6 +128,7 @@ Gradients StepwiseModel::backward(const HostTensor& target) {
             return gradients;
         }
         if (scale <= 1.0) {
+            scale_ = before;  // a wrong target must not cost later steps their precision
             fail(Code::diverged, here,
                  "gradients leave the engine's range at every loss scale: loss {}; lower the "
                  "learning rate, or check input and target",

@@ -239,6 +239,22 @@ TEST(StepwiseModel, GradientsThatOverflowAreComputedAgainWithASmallerScale) {
     }
 }
 
+TEST(StepwiseModel, AnImpossibleTargetLeavesTheScale) {
+    const auto weights = model_of(Loss::mean_squared_error);
+    const auto model = StepwiseModel::make(weights, emulator("m4"), pool(), options("dynamic"));
+    model->forward(numbers(x_shape, 2));
+    HostTensor infinite = numbers(y_shape, 3);
+    infinite.floats[0] = INFINITY;
+    const double scale = model->loss_scale();
+    try {
+        model->backward(infinite);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), Code::diverged);
+    }
+    EXPECT_EQ(model->loss_scale(), scale);
+}
+
 TEST(StepwiseModel, ACheckpointOfAnotherModelIsRefusedAndChangesNothing) {
     const TemporaryDirectory folder;
     const auto weights = model_of(Loss::mean_squared_error);
