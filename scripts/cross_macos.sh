@@ -10,6 +10,18 @@ status=0
 sh "$source/scripts/cross_dependencies.sh" "$POME_CROSS" zig sources || status=$?
 [ $status != 3 ] || { echo "cross-macos: SKIPPED"; exit 0; }
 [ $status = 0 ] || exit $status
+# The check itself: what nothing defines must fail, what the stubs list must not.
+probe=$(mktemp -d)
+trap 'rm -rf "$probe"' EXIT
+for symbol in cblas_sgemm cblas_that_nothing_defines; do
+    printf 'extern "C" void %s(); int main() { %s(); }\n' $symbol $symbol >"$probe/probe.cc"
+    linked=yes
+    "$POME_CROSS/bin/c++" "$probe/probe.cc" "$source/cmake/cross/Accelerate.tbd" -o "$probe/probe" >"$probe/said" 2>&1 || linked=no
+    case $symbol-$linked in
+        cblas_sgemm-yes | cblas_that_nothing_defines-no) ;;
+        *) cat "$probe/said"; echo "cross-macos: FAILED: linking $symbol: $linked"; exit 1 ;;
+    esac
+done
 launcher=""
 if command -v ccache >/dev/null 2>&1; then
     launcher="-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"
