@@ -23,6 +23,9 @@ help:
 	@echo "make sanitize-threads  tests that share memory between threads, under ThreadSanitizer"
 	@echo "make fuzz         every reader for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make build-clang  everything with clang"
+	@echo "make install      program, library and headers, to PREFIX"
+	@echo "make cross-macos  on Linux: compile and link everything for macOS on Apple silicon"
+	@echo "make test-neon    on Linux: the vector kernels for aarch64, tested under qemu"
 	@echo "make clean"
 
 setup:
@@ -64,7 +67,7 @@ check: setup
 	@python3 scripts/check_floors.py
 
 format: setup
-	@find src tests bench examples -name '*.cc' -o -name '*.h' | xargs clang-format -i
+	@find src include tests bench examples -name '*.cc' -o -name '*.h' | xargs clang-format -i
 
 # Tests and fuzzers with clang, the sanitizers and coverage for the fuzzer: one tree serves both.
 sanitized: setup
@@ -87,5 +90,19 @@ build-clang: setup
 	@cmake -S . -B $(BUILD)-clang -G Ninja -DCMAKE_CXX_COMPILER=clang++
 	@cmake --build $(BUILD)-clang -j $(JOBS)
 
+PREFIX ?= /usr/local
+.PHONY: install cross-macos test-neon
+install: build
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+# Folders beside each other: neither shares anything with a build for this machine.
+cross-macos: setup
+	@mkdir -p $(BUILD)-cross
+	@sh scripts/cross_macos.sh $(BUILD)-cross/macos
+
+test-neon: setup
+	@mkdir -p $(BUILD)-cross
+	@sh scripts/test_neon.sh $(BUILD)-cross/neon
+
 clean:
-	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-threads $(BUILD)-clang
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-threads $(BUILD)-clang $(BUILD)-cross

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what the build, the tests and the checks need, if anything is missing: Debian packages or Homebrew formulas.
 set -eu
-debian="cmake ninja-build g++ libfmt-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libhwy-dev libopenblas-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev clang libclang-rt-14-dev clang-format python3 python3-numpy curl"
-brew="cmake ninja fmt cli11 nlohmann-json tomlplusplus highway protobuf googletest clang-format"
+debian="cmake ninja-build g++ libfmt-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libhwy-dev libopenblas-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev clang libclang-rt-14-dev clang-format pkg-config python3 python3-numpy curl"
+brew="cmake ninja fmt cli11 nlohmann-json tomlplusplus highway protobuf googletest clang-format pkg-config"
 
 if [ "$(uname)" = Darwin ]; then
     command -v brew >/dev/null 2>&1 || { echo "setup: Homebrew is missing; install it from https://brew.sh" >&2; exit 1; }

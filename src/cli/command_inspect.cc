@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "formats/ane_model.h"
 #include "formats/blzt.h"
 #include "formats/checkpoint.h"
 #include "formats/llama2c_model.h"
@@ -12,8 +13,10 @@
 #include "formats/token_shard.h"
 #include "formats/tokenizer.h"
 #include "formats/weight_blob.h"
+#include "formats/weight_blob_repair.h"
 #include "mil/text.h"
 #include "mil/verifier.h"
+#include "train/trainable_model.h"
 
 namespace pome::cli {
 namespace {
@@ -79,6 +82,21 @@ json blob(std::span<const std::byte> bytes, const Path& path) {
     return {{"kind", "weight blob"}, {"records", records}};
 }
 
+json ane_model(std::span<const std::byte> bytes, const Path& path) {
+    const auto model = formats::parse_ane_model(bytes, path.string());
+    train::trainable_from(model, path.string());  // program and weights fit, or this says why not
+    json weights = json::object();
+    for (const auto& weight : model.weights) {
+        weights[weight.name] = {{"dtype", std::string(name(weight.dtype))},
+                                {"shape", weight.shape.sizes()},
+                                {"trained", weight.trained}};
+    }
+    return {{"kind", ".ane model"},
+            {"loss", model.loss},
+            {"weights", weights},
+            {"program", model.program}};
+}
+
 json llama(const Path& path) {
     const auto m = formats::read_llama2c(path);
     return {{"kind", "llama2.c model"},   {"width", m.width},       {"hidden", m.hidden},
@@ -128,6 +146,15 @@ json binary(const Path& path) {
         }
         return true;
     };
+    if (formats::is_ane_model(bytes)) {
+        return ane_model(bytes, path);
+    }
+    if (const auto found = formats::diagnose_blob(bytes); found.repairable) {
+        fail(Code::malformed_file, "cli.inspect",
+             "{}: {}; `pome convert {} REPAIRED.bin` writes the {} bytes of data in a sound "
+             "container",
+             path.string(), found.explanation, path.string(), found.data_bytes);
+    }
     if (starts(4, {2, 0, 0, 0}) && starts(8, {0, 0, 0, 0, 0, 0, 0, 0})) {
         return blob(bytes, path);
     }
@@ -187,9 +214,9 @@ void add_inspect(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
         "inspect", "Check a file and show what it holds; status 1 when it is malformed");
     command
-        ->add_option(
-            "file", options->path,
-            "MIL program, weight blob, model, tokenizer, tokens, safetensors, .npy or checkpoint")
+        ->add_option("file", options->path,
+                     "MIL program, weight blob, .ane model, model, tokenizer, tokens, safetensors, "
+                     ".npy or checkpoint")
         ->required()
         ->check(CLI::ExistingPath);
     command->add_flag("--json", options->json, "compact JSON, for programs");

@@ -57,7 +57,7 @@ HWY_INLINE hn::Vec<D> widen_lanes(D d, VU32 bits) {
 /// Floats as fp16 bits, rounded to nearest even (exact for values that are fp16 values); NaN is
 /// 0x7E00, with its sign where the hardware keeps it.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> narrow_bits(D d, V v) {
+HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> narrow_bits([[maybe_unused]] D d, V v) {
     const hn::Rebind<std::uint16_t, D> du16;
 #if POME_SOFTWARE_HALVES
     const hn::RebindToUnsigned<D> du;

@@ -41,18 +41,6 @@ std::vector<std::byte> blob(const mil::passes::BakedWeight& weight, std::vector<
     return writer.take();
 }
 
-/// The weight file of a baked weight: fp16 rounds to nearest even.
-std::vector<std::byte> weight_file(const mil::passes::BakedWeight& weight,
-                                   std::span<const float> values) {
-    if (weight.dtype == DType::fp32) {
-        return blob(weight, std::vector<float>(values.begin(), values.end()));
-    }
-    std::vector<fp16> halves(values.size());
-    kernels::to_fp16(values.data(), halves.data(), static_cast<std::int64_t>(values.size()),
-                     Rounding::nearest_even);
-    return blob(weight, std::move(halves));
-}
-
 /// Two independent multiply-and-fold chains over 8 bytes at a time.
 void add_to_digest(std::array<std::uint64_t, 2>& digest, std::span<const std::byte> bytes) {
     constexpr std::array<std::uint64_t, 2> factors{0x9E3779B97F4A7C15U, 0xD6E8FEB86659FD93U};
@@ -67,6 +55,17 @@ void add_to_digest(std::array<std::uint64_t, 2>& digest, std::span<const std::by
 }
 
 }  // namespace
+
+std::vector<std::byte> weight_file(const mil::passes::BakedWeight& weight,
+                                   std::span<const float> values) {
+    if (weight.dtype == DType::fp32) {
+        return blob(weight, std::vector<float>(values.begin(), values.end()));
+    }
+    std::vector<fp16> halves(values.size());
+    kernels::to_fp16(values.data(), halves.data(), static_cast<std::int64_t>(values.size()),
+                     Rounding::nearest_even);
+    return blob(weight, std::move(halves));
+}
 
 CompileQueue::Program BakedPrograms::program(const std::string& name,
                                              const mil::passes::Baked& form,

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "mil/passes/bake_weights.h"
 #include "mil/weights.h"
@@ -13,6 +15,10 @@
 #include "train/pipeline.h"
 
 namespace pome::train {
+
+/// The weight file of a baked weight: fp16 rounds to nearest even.
+std::vector<std::byte> weight_file(const mil::passes::BakedWeight& weight,
+                                   std::span<const float> values);
 
 /// Programs with weights as constants, compiled in the background: one for each function and set of
 /// weights, however many places use it and however many updates leave it as it is.

@@ -230,6 +230,14 @@ void LanguageModel::backward(double scale, const ParameterSet& weights, Paramete
                                gradients.values(architecture_.embedding).data(), pool_);
 }
 
+std::span<const float> LanguageModel::all_logits(std::span<const std::int32_t> tokens,
+                                                 const ParameterSet& weights) {
+    run_blocks(tokens, weights);
+    normalize_last(weights);
+    classify(weights);
+    return logits_;
+}
+
 std::vector<float> LanguageModel::next_logits(std::span<const std::int32_t> tokens,
                                               std::int64_t position, const ParameterSet& weights) {
     run_blocks(tokens, weights);

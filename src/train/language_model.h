@@ -27,6 +27,11 @@ class LanguageModel {
     /// Adds the gradient of scale * (mean loss of the last forward()) to `gradients`.
     void backward(double scale, const ParameterSet& weights, ParameterSet& gradients);
 
+    /// Logits [S][V] after every position; the engine's probabilities where it computes those. Not
+    /// to be followed by backward().
+    std::span<const float> all_logits(std::span<const std::int32_t> tokens,
+                                      const ParameterSet& weights);
+
     /// Logits [V] of the token after position `position` of `tokens` [S].
     std::vector<float> next_logits(std::span<const std::int32_t> tokens, std::int64_t position,
                                    const ParameterSet& weights);

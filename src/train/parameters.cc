@@ -6,10 +6,10 @@
 
 namespace pome::train {
 
-ParameterSet::ParameterSet(const model::Architecture& architecture) {
+ParameterSet::ParameterSet(const std::vector<model::Parameter>& parameters) {
     constexpr std::size_t line = 16;
     std::size_t offset = 0;
-    for (const auto& parameter : architecture.parameters) {
+    for (const auto& parameter : parameters) {
         const auto count = static_cast<std::size_t>(parameter.elements());
         by_name_.emplace(parameter.name, entries_.size());
         entries_.push_back({parameter, offset, count});

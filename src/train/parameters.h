@@ -16,7 +16,9 @@ namespace pome::train {
 class ParameterSet {
   public:
     /// All zeros.
-    explicit ParameterSet(const model::Architecture& architecture);
+    explicit ParameterSet(const std::vector<model::Parameter>& parameters);
+    explicit ParameterSet(const model::Architecture& architecture)
+        : ParameterSet(architecture.parameters) {}
 
     std::size_t size() const { return entries_.size(); }
     const model::Parameter& parameter(std::size_t index) const { return entries_[index].parameter; }

@@ -173,7 +173,7 @@ status=0
     fail "run of a bad program: $(cat error)"
 status=0
 "$pome" run "$source/examples/double.mil" --input x=x.npy --strictness lenient 2>error || status=$?
-[ $status = 1 ] && grep -qF "[cli.device] strictness 'lenient' is not strict or as-hardware" error || fail "strictness: $(cat error)"
+[ $status = 1 ] && grep -qF "[device.open] strictness 'lenient' is not strict or as-hardware" error || fail "strictness: $(cat error)"
 "$pome" run "$source/examples/double.mil" --input x=x.npy --strictness as-hardware --count-vanished --json | grep -q '"operations":\[\]' || fail "run --json"
 "$pome" ops --markdown >ops.md
 cmp ops.md "$source/docs/ops.md" || fail "docs/ops.md is not what the schemas say: pome ops --markdown > docs/ops.md"
@@ -236,6 +236,19 @@ PY
     [ -f wide/weights/w_0.bin ] && [ -f wide/weights/w_1.bin ] && [ ! -f wide/weights/w.bin ] || fail "legalize: no weight files"
     "$pome" legalize wide.mil --weights wide --json | grep -qF '"changes":[]' || fail "legalize changes what it made with weights"
 fi
+"$pome" convert "$source/examples/mlp.mil" model.ane --seed 1 | grep -q "(MIL program) to model.ane: 16512 parameters in 3 weights, loss mean_squared_error" ||
+    fail "a program becomes a model"
+"$pome" convert "$source/examples/mlp.mil" fixed.ane --seed 1 --fixed b1 --json | grep -q '"fixed":1,.*"parameters":16384' || fail "a weight that is not trained"
+"$pome" inspect model.ane --json | grep -q '"kind":".ane model","loss":"mean_squared_error"' || fail "inspect of a model"
+status=0
+"$pome" convert "$source/examples/mlp.mil" none.ane 2>error || status=$?
+[ $status = 1 ] && grep -q "weight 'w1' has no file '@model_path/weights/w1.bin'; give the directory" error || fail "a program without weights: $(cat error)"
+{ head -c 64 /dev/zero; printf 'abcdefgh'; } >headerless.bin
+status=0
+"$pome" inspect headerless.bin 2>error || status=$?
+[ $status = 1 ] && grep -q "64-byte header: no record .*pome convert headerless.bin REPAIRED.bin" error || fail "inspect of a damaged blob: $(cat error)"
+"$pome" convert headerless.bin repaired.bin --dtype fp16 | grep -q "8 bytes of fp16" || fail "repair"
+"$pome" inspect repaired.bin --json | grep -qF '{"kind":"weight blob","records":[{"bytes":8,"dtype":"fp16","offset":64}]}' || fail "what was repaired"
 status=0
 "$pome" generate --model nothing 2>error || status=$?
 [ $status = 2 ] || fail "wrong usage has status $status"

@@ -1,0 +1,13 @@
+# The lite part of protobuf from its source: the list is the source's own.
+if(NOT TARGET protobuf::libprotobuf-lite)
+    file(READ ${POME_CROSS}/protobuf/cmake/libprotobuf-lite.cmake listed)
+    string(REGEX MATCHALL "src/google/protobuf/[a-z0-9_/]+[.]cc" names "${listed}")
+    list(REMOVE_DUPLICATES names)
+    list(TRANSFORM names PREPEND ${POME_CROSS}/protobuf/)
+    add_library(pome_cross_protobuf STATIC ${names})
+    target_include_directories(pome_cross_protobuf SYSTEM PUBLIC ${POME_CROSS}/protobuf/src)
+    target_compile_definitions(pome_cross_protobuf PRIVATE HAVE_PTHREAD)
+    target_compile_options(pome_cross_protobuf PRIVATE -w)
+    add_library(protobuf::libprotobuf-lite ALIAS pome_cross_protobuf)
+endif()
+set(Protobuf_FOUND TRUE)
