@@ -27,10 +27,6 @@ class LanguageModel {
     /// Adds the gradient of scale * (mean loss of the last forward()) to `gradients`.
     void backward(double scale, const ParameterSet& weights, ParameterSet& gradients);
 
-    /// Logits [V] of the token after position `position` of `tokens` [S].
-    std::vector<float> next_logits(std::span<const std::int32_t> tokens, std::int64_t position,
-                                   const ParameterSet& weights);
-
   private:
     /// Embedding and all blocks; leaves the residual stream after the last in streams_.back().
     void run_blocks(std::span<const std::int32_t> tokens, const ParameterSet& weights);
