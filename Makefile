@@ -17,7 +17,7 @@ help:
 	@echo "make train        train Stories110M with the pipeline that the chip is best at; goes on where it was stopped"
 	@echo "make train_large  the same with weights compiled into programs, the published optimizer"
 	@echo "make train_dynamic  the same with weights as inputs (ARGS=\"--set section.key=value\" and POME_DATA, POME_WEIGHTS for all three)"
-	@echo "make bench        measure a training step and matrix products; writes $(BUILD)/bench/*.json"
+	@echo "make bench        measure a training step, matrix products and generation; writes $(BUILD)/bench/*.json"
 	@echo "make check        formatting of the sources, and which room includes which"
 	@echo "make sanitize     the unit tests under the address and undefined-behaviour sanitizers"
 	@echo "make sanitize-threads  tests that share memory between threads, under ThreadSanitizer"

@@ -2,55 +2,10 @@
 
 #include <cmath>
 
+#include "model/stage_builder.h"
+
 namespace pome::model {
 namespace {
-
-using mil::Builder;
-using mil::Type;
-using mil::Value;
-
-/// The pieces that every stage starts from.
-class StageBuilder {
-  public:
-    StageBuilder(std::string name, const Form& form) : form_(form) {
-        stage_.name = std::move(name);
-    }
-
-    Builder& ops() { return builder_; }
-
-    /// The input x [1, channels, 1, S], seen as a matrix [1, 1, channels, S].
-    Value input(std::int64_t channels) {
-        const Value x =
-            builder_.input("x", Type::tensor(form_.dtype, {1, channels, 1, form_.sequence}));
-        return builder_.reshape(x, {1, 1, channels, form_.sequence});
-    }
-
-    /// A weight [rows, columns], seen as a matrix [1, 1, rows, columns].
-    Value weight(const std::string& name, std::int64_t rows, std::int64_t columns) {
-        const Value w = builder_.input(name, Type::tensor(form_.dtype, {1, rows, 1, columns}));
-        stage_.weights.push_back(name);
-        return builder_.reshape(w, {1, 1, rows, columns});
-    }
-
-    Value table(const std::string& name, const Shape& shape, const std::vector<double>& values) {
-        return builder_.constant(
-            stage_.files.store("@model_path/weights/" + name + ".bin", form_.dtype, shape, values),
-            name);
-    }
-
-    /// Ends the stage with y, a matrix [1, 1, channels, S].
-    Stage finish(const Value& y) {
-        const Value result = builder_.reshape(y, {1, y.shape()[2], 1, form_.sequence});
-        builder_.output(builder_.rename(result, "y"));
-        stage_.function = builder_.take();
-        return std::move(stage_);
-    }
-
-  private:
-    const Form& form_;
-    Builder builder_;
-    Stage stage_;
-};
 
 /// Rotates pairs of channels (2i, 2i+1) of each head by the position times base^(-2i / head size),
 /// where the model wants that. x is [1, 1, heads * size, S]; the result [1, heads, size, S].
@@ -116,22 +71,6 @@ std::vector<double> causal_mask(std::int64_t sequence) {
     return mask;
 }
 
-/// [1, kv_heads, size, S] -> [1, heads, size, S]: every key/value head repeated for its group of
-/// query heads.
-Value repeat_heads(Builder& b, const Value& x, const ModelConfig& config) {
-    if (config.heads == config.kv_heads) {
-        return x;
-    }
-    std::vector<Value> repeated;
-    for (std::int64_t head = 0; head < config.kv_heads; ++head) {
-        const Value one = b.slice(x, {0, head, 0, 0}, {1, 1, x.shape()[2], x.shape()[3]});
-        for (std::int64_t i = 0; i < config.heads / config.kv_heads; ++i) {
-            repeated.push_back(one);
-        }
-    }
-    return b.concat(repeated, 1);
-}
-
 /// Hidden units with those that only fill a surface's row: their weights are zero, and so is what
 /// they add.
 std::int64_t padded_hidden(const ModelConfig& config, const Form& form) {
@@ -167,14 +106,14 @@ Stage attention_stage(const ModelConfig& config, const Form& form) {
 
     Rotary rotary(stage, config, s);
     const double scale = 1.0 / std::sqrt(static_cast<double>(config.head_size()));
-    Value q = rotary.apply(b.matmul(wq, x), config.heads, "rope_q");
+    Value q = rotary.apply(stage.multiply(wq, x), config.heads, "rope_q");
     if (form.scale_query) {
         q = b.scale(q, scale);
     }
     const Value k =
-        repeat_heads(b, rotary.apply(b.matmul(wk, x), config.kv_heads, "rope_k"), config);
+        repeat_heads(b, rotary.apply(stage.multiply(wk, x), config.kv_heads, "rope_k"), config);
     const Value v = repeat_heads(
-        b, b.reshape(b.matmul(wv, x), {1, config.kv_heads, config.head_size(), s}), config);
+        b, b.reshape(stage.multiply(wv, x), {1, config.kv_heads, config.head_size(), s}), config);
 
     Value scores = b.matmul(q, k, /*transpose_x=*/true);
     if (!form.scale_query) {
@@ -183,7 +122,7 @@ Stage attention_stage(const ModelConfig& config, const Form& form) {
     const Value masked = b.add(scores, stage.table("mask", {1, 1, s, s}, causal_mask(s)));
     const Value probabilities = b.softmax(masked, -1);
     const Value heads = b.matmul(v, probabilities, /*transpose_x=*/false, /*transpose_y=*/true);
-    return stage.finish(b.matmul(wo, b.reshape(heads, {1, 1, width, s})));
+    return stage.finish(stage.multiply(wo, b.reshape(heads, {1, 1, width, s})));
 }
 
 Stage feed_forward_stage(const ModelConfig& config, const Form& form) {
@@ -194,10 +133,10 @@ Stage feed_forward_stage(const ModelConfig& config, const Form& form) {
     const Value w1 = stage.weight("w1", hidden, config.width);
     const Value w2 = stage.weight("w2", config.width, hidden);
     const Value w3 = stage.weight("w3", hidden, config.width);
-    const Value h1 = b.matmul(w1, x);
-    const Value h3 = b.matmul(w3, x);
+    const Value h1 = stage.multiply(w1, x);
+    const Value h3 = stage.multiply(w3, x);
     const Value gate = b.mul(b.mul(h1, sigmoid(b, h1, form.sigmoid)), h3);
-    return stage.finish(b.matmul(w2, gate));
+    return stage.finish(stage.multiply(w2, gate));
 }
 
 Stage mlp_stage(const ModelConfig& config, const Form& form) {
@@ -207,7 +146,7 @@ Stage mlp_stage(const ModelConfig& config, const Form& form) {
     const Value x = stage.input(config.width);
     const Value w1 = stage.weight("w1", hidden, config.width);
     const Value w2 = stage.weight("w2", config.width, hidden);
-    return stage.finish(b.matmul(w2, b.unary("relu", b.matmul(w1, x))));
+    return stage.finish(stage.multiply(w2, b.unary("relu", stage.multiply(w1, x))));
 }
 
 }  // namespace pome::model

@@ -27,12 +27,18 @@ struct Form {
     bool scale_query = true;  ///< 1/sqrt(head size) on the queries; false: on the scores
     /// Hidden units are filled up to a multiple, for the rows of a device's surfaces.
     std::int64_t hidden_multiple = 1;
+    /// Query and key heads of cached attention are filled up to a multiple, for engines whose sums
+    /// of products want one.
+    std::int64_t head_multiple = 1;
+    /// Weights [rows, columns] are given as [1, columns, 1, rows]: what one step of a sum needs
+    /// lies together, as products with one vector read it best.
+    bool transposed_weights = false;
     friend bool operator==(const Form&, const Form&) = default;
 };
 
 /// The unit that repeats: a MIL function `main` from x [1, C, 1, S] and weights [1, rows, 1,
-/// columns] to y [1, C', 1, S]. Normalisation before it and the residual sum after it are not part
-/// of it.
+/// columns] to y [1, C', 1, S]; for one position x and y are [1, 1, 1, C]. Normalisation before it
+/// and the residual sum after it are not part of it.
 struct Stage {
     std::string name;
     mil::Function function;

@@ -238,22 +238,4 @@ std::span<const float> LanguageModel::all_logits(std::span<const std::int32_t> t
     return logits_;
 }
 
-std::vector<float> LanguageModel::next_logits(std::span<const std::int32_t> tokens,
-                                              std::int64_t position, const ParameterSet& weights) {
-    run_blocks(tokens, weights);
-    const std::int64_t width = architecture_.config.width,
-                       vocabulary = architecture_.config.vocabulary;
-    normalize(streams_.size() - 1, weights.values(architecture_.final_norm), normalized_.data());
-    std::vector<float> last(static_cast<std::size_t>(width));
-    for (std::int64_t c = 0; c < width; ++c) {
-        last[static_cast<std::size_t>(c)] =
-            normalized_[static_cast<std::size_t>(c * sequence_ + position)];
-    }
-    std::vector<float> logits(static_cast<std::size_t>(vocabulary));
-    kernels::gemm(false, true, 1, vocabulary, width, 1.0F, last.data(), width,
-                  weights.values(architecture_.head).data(), width, 0.0F, logits.data(), vocabulary,
-                  pool_);
-    return logits;
-}
-
 }  // namespace pome::train

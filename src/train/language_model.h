@@ -32,10 +32,6 @@ class LanguageModel {
     std::span<const float> all_logits(std::span<const std::int32_t> tokens,
                                       const ParameterSet& weights);
 
-    /// Logits [V] of the token after position `position` of `tokens` [S].
-    std::vector<float> next_logits(std::span<const std::int32_t> tokens, std::int64_t position,
-                                   const ParameterSet& weights);
-
   private:
     /// Embedding and all blocks; leaves the residual stream after the last in streams_.back().
     void run_blocks(std::span<const std::int32_t> tokens, const ParameterSet& weights);

@@ -8,6 +8,7 @@
 #include "device/emulator/elementwise.h"
 #include "device/emulator/quantized_products.h"
 #include "kernels/layout.h"
+#include "kernels/matrix_vector.h"
 
 namespace pome::device::emulator {
 void multiply(const std::vector<kernels::MatmulJob>& jobs, Run& run) {
@@ -15,7 +16,12 @@ void multiply(const std::vector<kernels::MatmulJob>& jobs, Run& run) {
     if (run.vanished != nullptr) {
         *run.vanished += vanished_products(jobs, rules);
     }
-    if (rules.fixed_point) {
+    const bool vectors = std::all_of(jobs.begin(), jobs.end(), kernels::is_matrix_vector);
+    if (vectors && !rules.fixed_point) {
+        kernels::matrix_vector_fast(jobs, run.pool);
+    } else if (vectors && rules == Numerics::MultiplyAccumulate{}) {
+        kernels::matrix_vector_exact(jobs, run.pool, run.matmul_scratch, &run.statistics);
+    } else if (rules.fixed_point) {
         kernels::matmul_exact(jobs, rules, run.pool, run.matmul_scratch, &run.statistics);
     } else {
         kernels::matmul_fast(jobs, run.pool, run.matmul_scratch);
