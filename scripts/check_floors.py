@@ -15,9 +15,10 @@ MAY_USE = {
     "device": {"base", "mil", "reference"},
     "device/conformance": {"base", "mil", "device"},
     "device/emulator": {"base", "mil", "device", "reference", "kernels"},
+    "device/probe": {"base", "mil", "device"},
     "model": {"base", "mil"},
     "train": {"base", "mil", "mil/autodiff", "model", "device", "formats", "kernels"},
-    "cli": {"base", "mil", "mil/autodiff", "model", "device", "device/conformance", "device/emulator", "formats", "kernels", "train"},
+    "cli": {"base", "mil", "mil/autodiff", "model", "device", "device/conformance", "device/emulator", "device/probe", "formats", "kernels", "train"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

@@ -30,12 +30,17 @@ void add_lint(CLI::App& app, int& status);
 void add_bench(CLI::App& app);
 void add_conformance(CLI::App& app, int& status);
 void add_plan(CLI::App& app);
+void add_probe(CLI::App& app);
+void add_doctor(CLI::App& app);
+
+inline constexpr const char* version = "0.1.0";
 
 /// Options that several commands share.
 struct DeviceOptions {
     std::string device = "emulator:m4";
     std::string numerics = "exact";
     std::string strictness = "strict";
+    std::string facts;  ///< a file of `pome probe`, over the profile's values
     int threads = 0;
     device::emulator::Counting counting = device::emulator::Counting::products;
     void add_to(CLI::App& command);

@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "cli/commands.h"
 #include "device/emulator/emulator.h"
 #include "device/reference_device.h"
@@ -36,11 +37,23 @@ std::unique_ptr<device::Device> open_device(const DeviceOptions& options, Thread
                           ? device::Strictness::strict
                           : device::Strictness::as_hardware;
     made.counting = options.counting;
+    if (!options.facts.empty() && !options.device.starts_with(prefix)) {
+        fail(Code::invalid_argument, here,
+             "--facts are for emulators: '{}' is computed by no profile", options.device);
+    }
     if (options.device == "reference") {
         return device::make_reference_device();
     }
     if (options.device.starts_with(prefix)) {
-        return device::emulator::make_emulator(options.device.substr(prefix.size()), made, pool);
+        const std::string profile = options.device.substr(prefix.size());
+        if (!options.facts.empty()) {
+            constexpr std::uint64_t largest = 1 << 20;
+            return device::emulator::make_emulator(
+                device::read_measured_profile(profile, read_text(options.facts, largest),
+                                              options.facts),
+                made, pool);
+        }
+        return device::emulator::make_emulator(profile, made, pool);
     }
     fail_unknown(options.device);
 }
@@ -64,6 +77,8 @@ void DeviceOptions::add_to(CLI::App& command) {
                     "of an emulator: strict (silent failures of the chip are errors) or "
                     "as-hardware (they happen)")
         ->capture_default_str();
+    command.add_option("--facts", facts,
+                       "of an emulator: a file of `pome probe`, whose values replace its own");
     command.add_option("--threads", threads, "processor threads; 0 takes all")
         ->capture_default_str()
         ->check(CLI::Range(0, 4096));
