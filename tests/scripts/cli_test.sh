@@ -254,7 +254,8 @@ refuse() {
     [ $status = 1 ] && [ "$(cat error)" = "$wanted" ] || fail "pome $*: status $status, $(cat error)"
 }
 refuse "[cli.probe] 'reference' is no engine and stands in for none: there is nothing to find out; name an emulator" probe --device reference
-refuse "[cli.device] --facts are for emulators: 'reference' is computed by no profile" run x.mil --device reference --facts c.toml
+refuse "[cli.device] --facts are for emulators: 'reference' is computed by no profile" \
+    run "$source/examples/double.mil" --input x="$source/examples/double_x.npy" --output y=facts.npy --device reference --facts "$stored"
 echo 'probe_version = "7"' >"$work/share/pome/probes/emulated/old.toml"
 refuse '[device.profile] share/pome/probes/emulated/old.toml: probe_version is "7", this pome reads "1"; probe again' \
     run "$source/examples/double.mil" --input x="$source/examples/double_x.npy" --output y=facts.npy --facts share/pome/probes/emulated/old.toml

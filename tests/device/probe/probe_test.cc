@@ -149,6 +149,9 @@ TEST_P(Alternatives, OfDisputedFactsAreNamed) {
     const std::string alternative = GetParam();
     bool shown = false;
     for (const std::string base : {"m1/in-memory", "m1/e5rt", "m4/in-memory", "m5/e5rt"}) {
+        if (alternative == "minimum-49152" && base.ends_with("e5rt")) {
+            continue;  // about the raw routes: nothing fails for the size of a surface by e5rt
+        }
         const std::string name = base + "+" + alternative;
         SCOPED_TRACE(name);
         const Report report = probe_emulator(name);
