@@ -16,10 +16,11 @@ MAY_USE = {
     "device/apple": {"base", "mil", "device"},
     "device/conformance": {"base", "mil", "device"},
     "device/emulator": {"base", "mil", "device", "reference", "kernels"},
+    "device/probe": {"base", "mil", "device"},
     "device/open": {"base", "mil", "device", "device/apple", "device/emulator"},
     "model": {"base", "mil"},
     "train": {"base", "mil", "mil/autodiff", "model", "device", "formats", "kernels"},
-    "cli": {"base", "mil", "mil/autodiff", "model", "device", "device/apple", "device/conformance", "device/emulator", "device/open", "formats", "kernels", "train"},
+    "cli": {"base", "mil", "mil/autodiff", "model", "device", "device/apple", "device/conformance", "device/emulator", "device/open", "device/probe", "formats", "kernels", "train"},
     "capi": {"base", "mil", "model", "device", "device/open", "formats", "train"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')

@@ -41,12 +41,17 @@ struct EngineOptions {
     /// The options as words of a command line, for a process that goes on with the same.
     std::vector<std::string> words() const;
 };
+void add_probe(CLI::App& app);
+void add_doctor(CLI::App& app);
+
+inline constexpr const char* version = "0.1.0";
 
 /// Options that several commands share.
 struct DeviceOptions {
     std::string device = "emulator:m4";
     std::string numerics = "exact";
     std::string strictness = "strict";
+    std::string facts;  ///< a file of `pome probe`, over the profile's values
     int threads = 0;
     device::emulator::Counting counting = device::emulator::Counting::products;
     EngineOptions engine;

@@ -12,6 +12,7 @@ namespace pome::cli {
 std::unique_ptr<device::Device> open_device(const DeviceOptions& options, ThreadPool& pool) {
     device::DeviceRequest request{options.device, options.numerics, options.strictness,
                                   options.counting};
+    request.facts = options.facts;
     request.engine = {options.engine.trial,
                       {program_path(), "engine-trial", "--call-seconds",
                        fmt::format("{}", options.engine.call_seconds)},
@@ -79,6 +80,8 @@ void DeviceOptions::add_to(CLI::App& command) {
                     "as-hardware (they happen)")
         ->capture_default_str();
     engine.add_to(command);
+    command.add_option("--facts", facts,
+                       "of an emulator: a file of `pome probe`, whose values replace its own");
     command.add_option("--threads", threads, "processor threads; 0 takes all")
         ->capture_default_str()
         ->check(CLI::Range(0, 4096));

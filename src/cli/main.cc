@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
         "Trains neural networks on Apple's Neural Engine, and on an emulator of it everywhere "
         "else."};
     app.name("pome");
-    app.set_version_flag("--version", "pome 0.1.0");
+    app.set_version_flag("--version", std::string("pome ") + cli::version);
     app.require_subcommand(1);
     app.footer(
         "Examples:\n"
@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
         "  pome data prepare stories.txt --output data   make token files and a tokenizer of it\n"
         "  pome train configs/demo.toml --run runs/a     train, with checkpoints in runs/a\n"
         "  pome generate --model runs/a --tokenizer data/tokenizer.bin\n"
+        "  pome doctor                                   what this machine has and what pome uses\n"
         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 stopped on request after saving.\n"
         "Each command has its own --help.");
     int status = cli::exit_done;
@@ -36,6 +37,8 @@ int main(int argc, char** argv) {
     cli::add_conformance(app, status);
     cli::add_plan(app);
     cli::add_engine_trial(app);
+    cli::add_probe(app);
+    cli::add_doctor(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

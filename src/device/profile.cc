@@ -237,7 +237,43 @@ void expect_known(std::string_view what, std::string_view name,
 
 }  // namespace
 
-Profile read_profile(std::string_view name, ProfileFiles files) {
+namespace {
+
+/// Measured values and the name of their text.
+struct Measured {
+    std::string_view text, source;
+};
+
+/// What trials can show; what a chip is called is not theirs to say.
+bool is_measurable(std::string_view key) {
+    for (const std::string_view group :
+         {"numerics.", "limits.", "surfaces.", "capabilities.", "failures.", "blobs."}) {
+        if (key.starts_with(group)) {
+            return true;
+        }
+    }
+    return key == "front_end";
+}
+
+void add_measured(Facts& whole, const Measured& measured) {
+    Facts own;
+    const Plain plain = own.add(measured.text, measured.source);
+    const auto version = plain.find("probe_version");
+    if (version == plain.end() || version->second != "1") {
+        fail(Code::malformed_file, here,
+             "{}: probe_version is {}, this pome reads \"1\"; probe again", measured.source,
+             version == plain.end() ? "missing" : fmt::format("\"{}\"", version->second));
+    }
+    for (const Fact& fact : own.list()) {
+        if (!is_measurable(fact.key)) {
+            fail(Code::malformed_file, here, "{}: '{}' is nothing that probes measure",
+                 measured.source, fact.key);
+        }
+    }
+    whole.overlay(own);
+}
+
+Profile read_profile(std::string_view name, ProfileFiles files, const Measured* measured) {
     Profile profile;
     profile.name = name;
     std::vector<std::string> alternatives;
@@ -276,6 +312,10 @@ Profile read_profile(std::string_view name, ProfileFiles files) {
         expect_known("alternative", alternative, known_alternatives(), text.has_value());
         whole.add(*text, fmt::format("profiles/alternatives/{}.toml", alternative));
     }
+    if (measured != nullptr) {
+        add_measured(whole, *measured);
+        profile.name += "+measured";
+    }
     profile.chip = whole.text("chip");
     profile.soc = whole.text("soc");
     profile.family = whole.text("family");
@@ -297,6 +337,18 @@ Profile read_profile(std::string_view name, ProfileFiles files) {
     whole.expect_all_used();
     profile.facts = whole.list();
     return profile;
+}
+
+}  // namespace
+
+Profile read_profile(std::string_view name, ProfileFiles files) {
+    return read_profile(name, files, nullptr);
+}
+
+Profile read_measured_profile(std::string_view name, std::string_view text,
+                              std::string_view source) {
+    const Measured measured{text, source};
+    return read_profile(name, builtin_file, &measured);
 }
 
 const Profile& find_profile(std::string_view name) {

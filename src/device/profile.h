@@ -129,6 +129,14 @@ using ProfileFiles = std::optional<std::string_view> (*)(std::string_view name);
 /// alternative Error{invalid_argument} listing the known ones.
 Profile read_profile(std::string_view name, ProfileFiles files);
 
+/// A built-in profile with measured values over its own: the text of a file that `pome probe`
+/// wrote. Only [numerics], [limits], [surfaces], [capabilities], [failures], [blobs] and front_end
+/// may stand in it, each value with evidence and source as in every profile. `source` names the
+/// text in errors: Error{malformed_file} for everything else that it may hold, wrong types and
+/// ranges included.
+Profile read_measured_profile(std::string_view name, std::string_view text,
+                              std::string_view source);
+
 /// The profile "CHIP[/ROUTE][+ALTERNATIVE...]" from the files compiled into the library; without a
 /// route the chip's default one.
 const Profile& find_profile(std::string_view name);

@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 fail() { echo "FAILED: $1"; exit 1; }
-for command in "" train generate eval devices run lint legalize inspect plan data "data prepare" "data stories" "bench train_step" convert; do
+for command in "" train generate eval devices run lint legalize inspect plan probe doctor data "data prepare" "data stories" "bench train_step" convert; do
     # shellcheck disable=SC2086
     "$pome" $command --help | grep -q "Example" || fail "pome $command --help shows no example"
 done
@@ -249,6 +249,42 @@ status=0
 [ $status = 1 ] && grep -q "64-byte header: no record .*pome convert headerless.bin REPAIRED.bin" error || fail "inspect of a damaged blob: $(cat error)"
 "$pome" convert headerless.bin repaired.bin --dtype fp16 | grep -q "8 bytes of fp16" || fail "repair"
 "$pome" inspect repaired.bin --json | grep -qF '{"kind":"weight blob","records":[{"bytes":8,"dtype":"fp16","offset":64}]}' || fail "what was repaired"
+# Probes: a device is named without being told, results are kept below the data directory and can be run on.
+export XDG_DATA_HOME="$work/share"
+"$pome" probe --list | grep -q "^poison  *risky  *whether tile spoils its process$" || fail "probe --list"
+"$pome" probe --device emulator:m5/e5rt >out || fail "probe"
+grep -qF "this is m5 or m5max by e5rt (H17)" out || fail "probe: $(tail -2 out)"
+stored="$work/share/pome/probes/emulated/emulator_m5_e5rt.toml"
+grep -qF "stored in $stored" out && grep -q "^fraction_bits = { value = 16, evidence = \"measured\"" "$stored" || fail "what probe stored"
+"$pome" probe --device emulator:m1+output-ties-even --discard --json | grep -qF '"identified":"m1, m1max, m1pro or m1ultra by client+output-ties-even or in-memory+output-ties-even (H13, H13G)"' ||
+    fail "probe of an alternative"
+"$pome" run "$source/examples/double.mil" --input x="$source/examples/double_x.npy" --output y=facts.npy --device emulator:m1/e5rt --facts "$stored" || fail "run --facts"
+refuse() {
+    wanted=$1
+    shift
+    status=0
+    "$pome" "$@" >/dev/null 2>error || status=$?
+    [ $status = 1 ] && [ "$(cat error)" = "$wanted" ] || fail "pome $*: status $status, $(cat error)"
+}
+refuse "[cli.probe] 'reference' is no engine and stands in for none: there is nothing to find out; name an emulator" probe --device reference
+refuse "[device.open] --facts are for emulators: 'reference' is computed by no profile" \
+    run "$source/examples/double.mil" --input x="$source/examples/double_x.npy" --output y=facts.npy --device reference --facts "$stored"
+echo 'probe_version = "7"' >"$work/share/pome/probes/emulated/old.toml"
+refuse '[device.profile] share/pome/probes/emulated/old.toml: probe_version is "7", this pome reads "1"; probe again' \
+    run "$source/examples/double.mil" --input x="$source/examples/double_x.npy" --output y=facts.npy --facts share/pome/probes/emulated/old.toml
+status=0
+"$pome" probe --output a.toml --discard 2>error || status=$?
+[ $status = 2 ] && grep -q -- "--discard excludes --output" error || fail "probe --output --discard: $(cat error)"
+HOME="$work" POME_TRIAL="$work/x" "$pome" doctor >out || fail "doctor"
+for line in "    device: emulator:m4" "        in-memory: 119 (measured)" "    directory: ~/share/pome" "    state: writable" "    POME_TRIAL: ~/x" \
+    "        ~/share/pome/probes/emulated/old.toml: [device.profile] old.toml: probe_version is \"7\", this pome reads \"1\"; probe again"; do
+    grep -qxF "$line" out || fail "doctor says no '$line': $(cat out)"
+done
+grep -qE "^        ~/share/pome/probes/emulated/emulator_m5_e5rt.toml: [0-9]+ values$" out || fail "doctor: no results: $(cat out)"
+grep -q "^No engine is reachable here. Use an emulator: " out || fail "doctor: no way out"
+HOME="$work" "$pome" doctor --json | grep -q '^{"pome":"0.1.0","machine":{"processor":' || fail "doctor --json"
+HOME="$work" "$pome" doctor --json | grep -qF "$work" && fail "doctor names the home directory"
+unset XDG_DATA_HOME
 status=0
 "$pome" generate --model nothing 2>error || status=$?
 [ $status = 2 ] || fail "wrong usage has status $status"

@@ -74,7 +74,7 @@ Case case_of(const nlohmann::json& entry) {
                 throw std::invalid_argument("a dtype");
             }
             c.inputs.push_back({name, Shape(input.at("shape").get<std::vector<std::int64_t>>()),
-                                *dtype, numbers(input.at("values"))});
+                                *dtype, numbers(input.at("values")), 0});
         }
     }
     c.body = entry.value("body", "");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "device/text_program.h"
 
 namespace pome::device::conformance {
 
@@ -24,18 +25,12 @@ struct Case {
         refused,   ///< compiling fails with `refused` in the message
         figure,    ///< a routine's figure, relative `tolerance` (absolute where 0 is expected)
     };
-    struct Input {
-        std::string name;
-        Shape shape;
-        DType dtype = DType::fp16;
-        std::vector<double> values;  ///< empty: zeros
-    };
     std::string id;  ///< "E07": the number in the project's list of published behaviours
     std::string title;
     std::string source;
     std::int64_t first_tier = 0, last_tier = 0;  ///< of the chips it holds for
     Kind kind = Kind::exact;
-    std::vector<Input> inputs;
+    std::vector<TextInput> inputs;
     std::string body;  ///< MIL statements that define y
     std::vector<double> expect;
     double tolerance = 0.0;

@@ -4,17 +4,17 @@
 #include <vector>
 
 #include "device/conformance/conformance.h"
-#include "mil/weights.h"
+#include "device/text_program.h"
 
 namespace pome::device::conformance {
 
 /// A program around statements that define `y` from the inputs, in the dialect that the device
 /// reads.
-mil::Package program_of(const std::vector<Case::Input>& inputs, const std::string& body,
+mil::Package program_of(const std::vector<TextInput>& inputs, const std::string& body,
                         const Profile& profile);
 
 /// Compiles and evaluates it; the values of y.
-std::vector<double> evaluate(Device& device, const std::vector<Case::Input>& inputs,
+std::vector<double> evaluate(Device& device, const std::vector<TextInput>& inputs,
                              const std::string& body);
 
 }  // namespace pome::device::conformance

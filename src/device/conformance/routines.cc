@@ -378,7 +378,7 @@ Answers answers(const RoutineCall& call, std::vector<double> x) {
     const Shape shape{1, 1, 1, count};
     const std::string body =
         fmt::format("tensor<fp16, [1, 1, 1, {}]> y = {};", count, call.statement);
-    const std::vector<Case::Input> inputs{{"x", shape, DType::fp16, x}};
+    const std::vector<TextInput> inputs{{"x", shape, DType::fp16, x}};
     const auto device = call.open();
     Answers result;
     result.device = evaluate(*device, inputs, body);

@@ -37,6 +37,13 @@ void gelu(Lint& lint, const mil::Operation& operation) {
     }
 }
 
+void inverse(Lint& lint, const mil::Operation& operation) {
+    if (!lint.profile.capabilities.inverse && operation.op == "inverse") {
+        lint.report(Reaction::refused, operation, fmt::format("inverse: {}", compile_failed),
+                    "divide 1 with real_div");
+    }
+}
+
 void square_activation_width(Lint& lint, const mil::Operation& operation) {
     static constexpr std::array<std::string_view, 13> activations{
         "relu", "relu6", "leaky_relu", "sigmoid", "tanh",  "gelu", "silu",
@@ -148,6 +155,8 @@ Rules elementwise_rules() {
         {"random", "random ops only where capabilities.random", "capabilities.random", nullptr,
          random},
         {"gelu", "gelu only where the route has it", "capabilities.gelu", nullptr, gelu},
+        {"inverse", "inverse only where the route has it", "capabilities.inverse", nullptr,
+         inverse},
         {"square_activation_width",
          "square right before an activation: the width mod 128 is at most 64",
          "capabilities.square_activation", nullptr, square_activation_width},

@@ -28,6 +28,16 @@ void reduce_mean(Lint& lint, const mil::Operation& operation) {
     }
 }
 
+void norms(Lint& lint, const mil::Operation& operation) {
+    if (!lint.profile.capabilities.norms &&
+        (operation.op == "layer_norm" || operation.op == "instance_norm" ||
+         operation.op == "l2_norm")) {
+        lint.report(Reaction::refused, operation,
+                    fmt::format("{}: {}", operation.op, invalid_program),
+                    "write it as sums, products and roots");
+    }
+}
+
 void argmax_axis(Lint& lint, const mil::Operation& operation) {
     const std::int64_t most = lint.profile.limits.argmax_axis;
     if (operation.op != "reduce_argmax" && operation.op != "reduce_argmin") {
@@ -202,6 +212,8 @@ Rules reduction_rules() {
     return {
         {"reduce_mean", "reduce_mean only where the route has it", "capabilities.reduce_mean",
          nullptr, reduce_mean},
+        {"norms", "layer_norm, instance_norm and l2_norm only where the route has them",
+         "capabilities.norms", nullptr, norms},
         {"argmax_axis", "argmax and argmin look at limits.argmax_axis elements at most",
          "limits.argmax_axis", nullptr, argmax_axis},
         {"global_arg", "argmin only where capabilities.global_arg", "capabilities.global_arg",

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "device/apple/apple_device.h"
 #include "device/apple/route.h"
 #include "device/reference_device.h"
@@ -89,6 +90,10 @@ std::unique_ptr<Device> open_device(const DeviceRequest& request, ThreadPool& po
                           ? Strictness::strict
                           : Strictness::as_hardware;
     made.counting = request.counting;
+    if (!request.facts.empty() && !request.device.starts_with(prefix)) {
+        fail(Code::invalid_argument, here,
+             "--facts are for emulators: '{}' is computed by no profile", request.device);
+    }
     if (is_apple(request.device)) {
         return open_engine(request.device, request);
     }
@@ -115,7 +120,14 @@ std::unique_ptr<Device> open_device(const DeviceRequest& request, ThreadPool& po
         return make_reference_device();
     }
     if (request.device.starts_with(prefix)) {
-        return emulator::make_emulator(request.device.substr(prefix.size()), made, pool);
+        const std::string profile = request.device.substr(prefix.size());
+        if (!request.facts.empty()) {
+            constexpr std::uint64_t largest = 1 << 20;
+            return emulator::make_emulator(
+                read_measured_profile(profile, read_text(request.facts, largest), request.facts),
+                made, pool);
+        }
+        return emulator::make_emulator(profile, made, pool);
     }
     fail_unknown(request.device);
 }

@@ -27,6 +27,8 @@ struct DeviceRequest {
     std::string numerics = "exact";
     std::string strictness = "strict";
     emulator::Counting counting = emulator::Counting::products;
+    /// A file of `pome probe`, whose values replace those of an emulator's profile; empty: none.
+    std::string facts = {};
     EngineRequest engine = {};
     /// Is told what should be known of the device, a sentence each; may be empty.
     std::function<void(const std::string&)> note = {};

@@ -32,6 +32,22 @@ TEST(LintElementwise, OpsThatSomeFamiliesOrRoutesLack) {
     expect_free({"m1/e5rt", "m4/e5rt"}, "gelu", of("gelu"));
 }
 
+TEST(LintElementwise, InverseOnlyByRoutesThatHaveIt) {
+    const std::string inverse =
+        unary("inverse", "1, 64, 1, 32", "1, 64, 1, 32", ", epsilon = fp16(0x1p-10)");
+    const std::string quotient =
+        program(value("1, 64, 1, 32"),
+                value("1, 64, 1, 32", "y") + " = real_div(x = fp16(0x1p+0), y = x);");
+    std::vector<Case> cases;
+    for (const char* profile : {"m1", "m4", "m6", "m4/client"}) {
+        cases.push_back({profile, "inverse", quotient, inverse,
+                         "inverse: _ANECompiler : ANECCompile() FAILED (line 4, %y); divide 1 with "
+                         "real_div"});
+    }
+    expect_limits(cases);
+    expect_free({"m1/e5rt", "m4/e5rt", "m6/e5rt"}, "inverse", inverse);
+}
+
 std::string square_then(const std::string& op, int width) {
     const std::string shape = fmt::format("1, 64, 1, {}", width);
     return program(value(shape), value(shape, "s") + " = square(x = x);\n" + value(shape, "y") +

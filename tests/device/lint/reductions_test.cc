@@ -7,6 +7,25 @@ std::string along(const std::string& op, int size, const std::string& more = ", 
     return unary(op, fmt::format("1, 8, {}", size), "1, 8, 32", more);
 }
 
+TEST(LintReductions, NormsOnlyByRoutesThatHaveThem) {
+    const std::string shape = "1, 64, 1, 32";
+    const auto of = [&](const std::string& op) {
+        return op == "l2_norm" ? unary(op, shape, shape, ", epsilon = fp16(0x1p-10)")
+                               : unary(op, shape, shape,
+                                       ", axes = tensor<int32, [1]>([1]), epsilon = fp16(0x1p-10)");
+    };
+    std::vector<Case> cases;
+    for (const char* profile : {"m1", "m4", "m6", "m4/client"}) {
+        for (const std::string op : {"layer_norm", "l2_norm"}) {
+            cases.push_back({profile, "norms", unary("relu", shape, shape), of(op),
+                             op + ": _ANECompiler : ANECCompile() FAILED err=(InvalidMILProgram) "
+                                  "(line 4, %y); write it as sums, products and roots"});
+        }
+    }
+    expect_limits(cases);
+    expect_free({"m1/e5rt", "m4/e5rt", "m6/e5rt"}, "norms", of("layer_norm"));
+}
+
 TEST(LintReductions, ArgmaxLooksAt2048Elements) {
     std::vector<Case> cases;
     for (const char* chip : {"m1", "m2", "m3", "m4", "m5", "m6", "m1/e5rt"}) {

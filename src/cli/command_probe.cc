@@ -1,0 +1,163 @@
+#include <fmt/core.h>
+
+#include <chrono>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/data_directory.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "device/probe/identify.h"
+#include "device/probe/probe.h"
+#include "device/probe/results.h"
+
+namespace pome::cli {
+namespace {
+
+namespace probe = device::probe;
+
+struct ProbeOptions {
+    DeviceOptions device;
+    std::string output;
+    bool risky = false, budget = false, json = false, list = false, discard = false;
+};
+
+std::string today() {
+    const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    return fmt::format("{:04}-{:02}-{:02}", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday);
+}
+
+void list_probes() {
+    for (const auto& one : probe::probes()) {
+        fmt::print("{:<16} {:<9} {}\n", one.name,
+                   one.name == "budget" ? "--budget" : probe::name(one.risk), one.finds);
+    }
+}
+
+nlohmann::ordered_json remarks(const std::vector<probe::Remark>& all) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::object();
+    for (const auto& remark : all) {
+        list[remark.key] = remark.text;
+    }
+    return list;
+}
+
+void print_json(const probe::Report& report, const probe::Identity& identity,
+                const std::string& device, const std::string& file) {
+    nlohmann::ordered_json settings, matches = nlohmann::ordered_json::array();
+    for (const auto& setting : report.settings) {
+        settings[setting.key] = {{"value", probe::text_of(setting.value)}, {"seen", setting.seen}};
+    }
+    for (const auto& match : identity.matches) {
+        nlohmann::ordered_json differs = nlohmann::ordered_json::array();
+        for (const auto& [key, found, expected] : match.differences) {
+            differs.push_back({{"key", key}, {"found", found}, {"expected", expected}});
+        }
+        matches.push_back({{"profile", match.profile}, {"differences", differs}});
+    }
+    fmt::print("{}\n", nlohmann::ordered_json{{"device", device},
+                                              {"identified", identity.text()},
+                                              {"families", identity.families()},
+                                              {"matches", matches},
+                                              {"settings", settings},
+                                              {"observations", remarks(report.observations)},
+                                              {"open", remarks(report.open)},
+                                              {"trials", report.trials},
+                                              {"file", file}}
+                           .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+void print_text(const probe::Report& report, const probe::Identity& identity,
+                const std::string& file) {
+    for (const auto& setting : report.settings) {
+        fmt::print("{} = {}\n    {}\n", setting.key, probe::text_of(setting.value), setting.seen);
+    }
+    for (const auto& remark : report.observations) {
+        fmt::print("seen: {}: {}\n", remark.key, remark.text);
+    }
+    for (const auto& remark : report.open) {
+        fmt::print("open: {}: {}\n", remark.key, remark.text);
+    }
+    for (const auto& [key, found, expected] : identity.matches.front().differences) {
+        fmt::print("differs: {} is {}, {} has {}\n", key, found, identity.matches.front().profile,
+                   expected);
+    }
+    fmt::print("{} values by {} trials, {} left open\n", report.settings.size(), report.trials,
+               report.open.size());
+    fmt::print("this is {}{}\n", identity.matches.front().differences.empty() ? "" : "nearest to ",
+               identity.text());
+    if (!file.empty()) {
+        fmt::print("stored in {}\n", file);
+    }
+}
+
+void run_probe(const ProbeOptions& options) {
+    if (options.list) {
+        list_probes();
+        return;
+    }
+    DeviceOptions used = options.device;
+    used.strictness = "as-hardware";  // what is asked is what the chip does, not what Pome refuses
+    ThreadPool pool(used.threads);
+    if (open_device(used, pool)->profile().tier == 0) {
+        fail(Code::invalid_argument, "cli.probe",
+             "'{}' is no engine and stands in for none: there is nothing to find out; name an "
+             "emulator",
+             used.device);
+    }
+    probe::DeviceRunner runner([&] { return open_device(used, pool); });
+    probe::Options limits{options.risky ? probe::Risk::risky : probe::Risk::failures,
+                          options.budget, nullptr};
+    const probe::Report report = probe::run_probes(runner, limits);
+    const probe::Identity identity = probe::identify(report);
+    std::string file;
+    if (!options.discard) {
+        const probe::Origin origin{used.device, "emulated", today()};
+        const auto path = options.output.empty()
+                              ? probe::results_path(user_data_directory(), origin)
+                              : std::filesystem::path(options.output);
+        probe::save_results(path, probe::results_text(report, origin));
+        file = path.string();
+    }
+    if (options.json) {
+        print_json(report, identity, used.device, file);
+    } else {
+        print_text(report, identity, file);
+    }
+}
+
+}  // namespace
+
+void add_probe(CLI::App& app) {
+    auto options = std::make_shared<ProbeOptions>();
+    CLI::App* command = app.add_subcommand(
+        "probe", "Find out by small programs what a device is and how it computes");
+    command->add_option("--device", options->device.device, "emulator:CHIP; see `pome devices`")
+        ->capture_default_str();
+    command
+        ->add_option("--numerics", options->device.numerics,
+                     "of an emulator: exact (as the chip) or fast (fp16 storage, fp32 sums)")
+        ->capture_default_str();
+    command->add_option("--threads", options->device.threads, "processor threads; 0 takes all")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 4096));
+    command->add_flag("--risky", options->risky,
+                      "also malformed weight files, and what may spoil its process");
+    command->add_flag("--budget", options->budget,
+                      "also how many programs a process compiles and holds, by using them up");
+    auto* output = command->add_option("--output", options->output,
+                                       "store results in this file, not in the data directory");
+    command->add_flag("--discard", options->discard, "store nothing")->excludes(output);
+    command->add_flag("--list", options->list, "only list the probes, in their order");
+    command->add_flag("--json", options->json, "one JSON object on standard output");
+    command->footer(
+        "Results are facts for a profile: `--facts FILE` of the commands that run programs puts "
+        "them "
+        "over those of an emulator.\nExample:\n  pome probe --device emulator:m1/e5rt --output "
+        "m1.toml");
+    command->callback([options] { run_probe(*options); });
+}
+
+}  // namespace pome::cli
