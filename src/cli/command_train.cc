@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "cli/commands.h"
 #include "cli/process.h"
+#include "cli/train_command.h"
 #include "formats/tokenizer.h"
 #include "train/digits.h"
 #include "train/generate.h"
@@ -22,24 +22,6 @@ std::atomic<bool> stop_requested{false};
 
 void request_stop(int) {
     stop_requested = true;
-}
-
-struct TrainOptions {
-    std::string config, run, resume;
-    std::vector<std::string> settings;
-    std::string strictness = "strict";
-    std::string trace;
-    std::int64_t trace_updates = 3;
-    bool json = false;
-};
-
-DeviceOptions device_of(const std::string& device, const std::string& numerics,
-                        const TrainOptions& options) {
-    DeviceOptions chosen;
-    chosen.device = device;
-    chosen.numerics = numerics;
-    chosen.strictness = options.strictness;
-    return chosen;
 }
 
 void print_report(const train::Report& line, bool json) {
@@ -111,39 +93,6 @@ void print_sample(const train::Trainer& trainer, device::Device& device, ThreadP
     fmt::print("\n");
 }
 
-/// The lines of the original program, without its times.
-void print_tiny(const train::TinyReport& line, bool json) {
-    using Kind = train::TinyReport::Kind;
-    if (json) {
-        constexpr const char* kinds[] = {"main", "overlapped", "restart", "finished"};
-        fmt::print("{}\n", nlohmann::json{{"kind", kinds[static_cast<int>(line.kind)]},
-                                          {"step", line.step},
-                                          {"loss", line.loss},
-                                          {"compiles", line.compiles}}
-                               .dump());
-    } else if (line.kind == Kind::restart) {
-        fmt::print("[exec() restart at step {}, {} compiles, loss={:.6f}]\n", line.step,
-                   line.compiles, line.loss);
-    } else if (line.kind == Kind::finished) {
-        fmt::print("finished at step {}, loss={:.6f}\n", line.step, line.loss);
-    } else if (line.printed) {
-        fmt::print("step {:<5} loss={:<10.6f}{}  compiles={}\n", line.step, line.loss,
-                   line.kind == Kind::overlapped ? "  (overlapped with compile)" : "",
-                   line.compiles);
-    }
-    std::fflush(stdout);
-}
-
-int train_tiny(const TrainOptions& options, const std::string& text) {
-    const auto config = train::parse_tiny_config(text, options.config, options.settings);
-    ThreadPool pool(1);  // products of 64 x 128 x 16: threads would only wait for each other
-    train::run_tiny(
-        config,
-        [&] { return open_device(device_of(config.device, config.numerics, options), pool); },
-        [&](const train::TinyReport& line) { print_tiny(line, options.json); });
-    return exit_done;
-}
-
 int train_digits(const TrainOptions& options, const std::string& text) {
     const auto config = train::parse_digits_config(text, options.config, options.settings);
     ThreadPool pool(config.threads);
@@ -174,27 +123,29 @@ int train_digits(const TrainOptions& options, const std::string& text) {
 }
 
 int train(const TrainOptions& options) {
-    if (!options.config.empty()) {
-        const std::string text = read_text(options.config);
-        if (train::is_tiny_config(text)) {
-            return train_tiny(options, text);
-        }
-        if (train::is_digits_config(text)) {
-            return train_digits(options, text);
-        }
-    }
     const bool resumes = !options.resume.empty();
     if (resumes == !options.config.empty()) {
         fail(Code::invalid_argument, "cli.train",
              "give either CONFIG.toml with --run DIR or --resume DIR");
     }
-    if (!resumes && options.run.empty()) {
-        fail(Code::invalid_argument, "cli.train",
-             "--run DIR is missing: where should the run be kept?");
-    }
     if (resumes && !options.settings.empty()) {
         fail(Code::invalid_argument, "cli.train",
              "--set cannot change a run that is resumed: it goes on exactly as it began");
+    }
+    const auto source = resumes ? std::filesystem::path(options.resume) / "config.toml"
+                                : std::filesystem::path(options.config);
+    if (std::filesystem::exists(source)) {
+        const std::string text = read_text(source);
+        if (train::is_tiny_config(text)) {
+            return train_tiny(options, text);
+        }
+        if (!resumes && train::is_digits_config(text)) {
+            return train_digits(options, text);
+        }
+    }
+    if (!resumes && options.run.empty()) {
+        fail(Code::invalid_argument, "cli.train",
+             "--run DIR is missing: where should the run be kept?");
     }
     const train::Config config =
         resumes ? train::run_config(options.resume)
@@ -246,11 +197,7 @@ int train(const TrainOptions& options) {
         fmt::print(stderr, "[restart at step {} after {} compiles]\n", trainer->step(),
                    trainer->compiles());
         trainer.reset();  // closes its files
-        std::vector<std::string> arguments{"train", "--resume", run};
-        if (options.json) {
-            arguments.emplace_back("--json");
-        }
-        start_again(arguments);
+        go_on_in_a_new_process(options, run);
     }
     if (outcome == train::Outcome::interrupted) {
         fmt::print(stderr, "stopped at step {} and saved; continue with: pome train --resume {}\n",
@@ -264,6 +211,27 @@ int train(const TrainOptions& options) {
 }
 
 }  // namespace
+
+DeviceOptions device_of(const std::string& device, const std::string& numerics,
+                        const TrainOptions& options) {
+    DeviceOptions chosen;
+    chosen.device = device;
+    chosen.numerics = numerics;
+    chosen.strictness = options.strictness;
+    return chosen;
+}
+
+void go_on_in_a_new_process(const TrainOptions& options, const std::string& run) {
+    std::vector<std::string> arguments{"train", "--resume", run, "--strictness",
+                                       options.strictness};
+    if (options.json) {
+        arguments.emplace_back("--json");
+    }
+    if (options.temporary) {
+        arguments.emplace_back("--temporary");
+    }
+    start_again(arguments);
+}
 
 void add_train(CLI::App& app, int& status) {
     auto options = std::make_shared<TrainOptions>();
@@ -287,6 +255,8 @@ void add_train(CLI::App& app, int& status) {
                         "chrome://tracing or ui.perfetto.dev");
     command->add_option("--trace-updates", options->trace_updates, "how many updates, 3 by default")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}));
+    command->add_flag("--temporary", options->temporary, "remove the run directory at the end")
+        ->group("");  // what a run without a directory passes on to its next process
     command->add_flag("--json", options->json, "one JSON object a report on standard output");
     command->footer(
         "Examples:\n  pome train configs/demo.toml --run runs/demo --set train.steps=200\n"
