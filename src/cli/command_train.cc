@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "cli/process.h"
 #include "cli/train_command.h"
@@ -132,6 +133,9 @@ int train(const TrainOptions& options) {
         fail(Code::invalid_argument, "cli.train",
              "--set cannot change a run that is resumed: it goes on exactly as it began");
     }
+    if (resumes) {
+        crash_point("train.resume");
+    }
     const auto source = resumes ? std::filesystem::path(options.resume) / "config.toml"
                                 : std::filesystem::path(options.config);
     if (std::filesystem::exists(source)) {
@@ -188,6 +192,9 @@ int train(const TrainOptions& options) {
     std::signal(SIGTERM, request_stop);
     for (const std::string& note : trainer->weights_notes()) {
         fmt::print(stderr, "note: {}\n", note);
+    }
+    if (resumes) {
+        crash_point("train.resumed");
     }
     const auto outcome = trainer->run(
         [&](const train::Report& line) { print_report(line, options.json); }, stop_requested);

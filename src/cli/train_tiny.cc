@@ -75,6 +75,7 @@ int train_tiny(const TrainOptions& options, const std::string& text) {
         train::parse_tiny_config(text, resumes ? options.resume : options.config, options.settings);
     std::optional<TemporaryDirectory> temporary;
     const Run run = resumes ? Run{options.resume} : begin(options, config, temporary);
+    sweep_temporary_files(run.directory);
     // Killed before its first checkpoint, a run begins again: nothing of it was random.
     auto checkpoint = std::filesystem::exists(run.checkpoint())
                           ? formats::read_tiny_checkpoint(run.checkpoint())

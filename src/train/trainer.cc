@@ -104,6 +104,9 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
         fail(Code::io, here, "{}: cannot create the run directory: {}", directory.string(),
              error.message());
     }
+    // One that was killed before it became a run begins anew.
+    sweep_temporary_files(directory);
+    formats::sweep_temporary_checkpoints(directory / "checkpoints");
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
     trainer->set_first_weights();
     Config kept = trainer->config_;
@@ -112,7 +115,6 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
         kept.weights = std::filesystem::absolute(config.weights).string();
         trainer->save_newest();  // before config.toml makes it a run: no resume needs that file
     }
-    write_file_atomic(directory / "config.toml", kept.text());
     const nlohmann::json environment{{"pome", "0.1.0"},
                                      {"device", device.name()},
                                      {"threads", pool.threads()},
@@ -122,6 +124,7 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
                                        {"extras", *trainer->config_.engine.extras},
                                        {"overlap", *trainer->config_.engine.overlap}}}};
     write_file_atomic(directory / "environment.json", environment.dump(1) + "\n");
+    write_file_atomic(directory / "config.toml", kept.text());  // last: from now on it is a run
     trainer->metrics_.emplace(directory / metrics_name);
     return trainer;
 }
@@ -129,6 +132,7 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
 std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
                                          device::Device& device, ThreadPool& pool) {
     const Config config = run_config(directory);
+    sweep_temporary_files(directory);
     formats::sweep_temporary_checkpoints(directory / "checkpoints");
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
     const auto checkpoints = numbered_checkpoints(directory / "checkpoints");
@@ -137,6 +141,7 @@ std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
         trainer->set_first_weights();
     } else {
         trainer->load(checkpoints.front());
+        trainer->drop_old_checkpoints();  // one that was killed may have more than it should
     }
     trainer->metrics_.emplace(directory / metrics_name,
                               trainer->step_ + (trainer->step_open_ ? 0 : 1));
@@ -414,11 +419,14 @@ void Trainer::finish_trace(bool ended) {
 
 void Trainer::save_newest() {
     save(fmt::format("step_{:08}", step_));
+    drop_old_checkpoints();
+}
+
+void Trainer::drop_old_checkpoints() {
     const auto checkpoints = numbered_checkpoints(directory_ / "checkpoints");
     for (std::size_t i = static_cast<std::size_t>(config_.run.keep_last); i < checkpoints.size();
          ++i) {
-        std::error_code ignored;
-        std::filesystem::remove_all(checkpoints[i], ignored);
+        formats::remove_checkpoint(checkpoints[i]);
     }
 }
 

@@ -96,6 +96,7 @@ class Trainer {
     void finish_step(const std::function<void(const Report&)>& report);
     void save(const std::string& name);
     void save_newest();
+    void drop_old_checkpoints();  ///< all but the keep_last newest
     void load(const std::filesystem::path& checkpoint);
     void log(const Report& report);
     Outcome run_updates(const std::function<void(const Report&)>& report,
