@@ -27,26 +27,7 @@ void request_stop(int) {
 
 void print_report(const train::Report& line, bool json) {
     if (json) {
-        nlohmann::json record{{"step", line.step},
-                              {"train_loss", line.train_loss},
-                              {"validation_loss", line.validation_loss},
-                              {"learning_rate", line.learning_rate},
-                              {"grad_norm", line.gradient_norm},
-                              {"loss_scale", line.loss_scale},
-                              {"skipped", line.skipped},
-                              {"ms_per_step", line.milliseconds},
-                              {"device_ms", line.device_ms},
-                              {"host_ms", line.host_ms},
-                              {"io_ms", line.io_ms},
-                              {"wait_ms", line.wait_ms},
-                              {"tokens_per_second", line.tokens_per_second}};
-        for (const auto& extra : line.extras) {
-            record["extras"][extra.name] = {{"runs", extra.runs},
-                                            {"host_ms", extra.host_ms},
-                                            {"device_ms", extra.device_ms},
-                                            {"io_ms", extra.io_ms}};
-        }
-        fmt::print("{}\n", record.dump());
+        fmt::print("{}\n", line.json().dump());
     } else {
         fmt::print(
             "step {:6}  train {:.4f}  val {:.4f}  lr {:.2e}  grad {:.3f}  {:.1f} ms/step (device "
@@ -79,7 +60,8 @@ void print_sample(const train::Trainer& trainer, device::Device& device, ThreadP
     const auto& config = trainer.config();
     const auto tokenizer =
         formats::Tokenizer::read(std::filesystem::path(config.data.directory) / "tokenizer.bin");
-    train::Generator generator(trainer.architecture(), trainer.weights(), device, pool,
+    const train::ParameterSet weights = trainer.weights();
+    train::Generator generator(trainer.architecture(), weights, device, pool,
                                train::stage_form(config.engine, 0));
     train::GenerateOptions options;
     options.tokens = config.run.sample_tokens;

@@ -178,12 +178,7 @@ void check_sizes(const formats::TinyCheckpoint& checkpoint, const TinyConfig& c)
 
 void TinyConfig::check() const {
     const auto in_range = [](std::string_view key, std::int64_t value, std::int64_t least,
-                             std::int64_t most) {
-        if (value < least || value > most) {
-            fail(Code::invalid_argument, here, "{} is {}, it must be from {} to {}", key, value,
-                 least, most);
-        }
-    };
+                             std::int64_t most) { expect_in_range(here, key, value, least, most); };
     in_range("tiny.width", width, 1, 4096);
     in_range("tiny.hidden", hidden, 1, 4096);
     in_range("tiny.positions", positions, 1, 4096);
