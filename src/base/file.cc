@@ -11,12 +11,14 @@
 #include <system_error>
 #include <utility>
 
+#include "base/crash_point.h"
 #include "base/error.h"
 
 namespace pome {
 namespace {
 
 constexpr std::string_view here = "base.file";
+constexpr std::string_view temporary_mark = ".tmp-";  ///< six letters follow
 
 std::string reason(int error) {
     return std::generic_category().message(error);
@@ -140,13 +142,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-    std::string name = path_.string() + ".tmp-XXXXXX";
+    std::string name = path_.string() + std::string(temporary_mark) + "XXXXXX";
     descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
     if (descriptor_ < 0) {
         fail_io(path_, "write", errno);
     }
     temporary_ = name;
     ::fchmod(descriptor_, 0644);
+    crash_point("file.created");
 }
 
 AtomicFile::~AtomicFile() {
@@ -159,6 +162,7 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
+    crash_point("file.write");
     while (!bytes.empty()) {
         const ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
         if (n < 0 && errno == EINTR) {
@@ -176,17 +180,21 @@ void AtomicFile::write(std::string_view text) {
 }
 
 void AtomicFile::commit() {
+    crash_point("file.flush");
     if (::fsync(descriptor_) != 0) {
         fail_io(path_, "flush to the disk", errno);
     }
     if (::close(std::exchange(descriptor_, -1)) != 0) {
         fail_io(path_, "close", errno);
     }
+    crash_point("file.flushed");
     if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
         fail_io(path_, "replace", errno);
     }
     temporary_.clear();
+    crash_point("file.renamed");
     sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
+    crash_point("file.done");
 }
 
 void write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> bytes) {
@@ -197,6 +205,24 @@ void write_file_atomic(const std::filesystem::path& path, std::span<const std::b
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view text) {
     write_file_atomic(path, std::as_bytes(std::span(text)));
+}
+
+void sweep_temporary_files(const std::filesystem::path& folder) {
+    constexpr std::size_t letters = 6;
+    std::error_code error;
+    std::vector<std::filesystem::path> left;  // the folder changes while it is swept
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+        const std::string name = entry.path().filename().string();
+        const auto mark = name.rfind(temporary_mark);
+        // One that begins with the mark is no AtomicFile's: its file would have no name.
+        if (mark != std::string::npos && mark > 0 &&
+            name.size() == mark + temporary_mark.size() + letters && entry.is_regular_file(error)) {
+            left.push_back(entry.path());
+        }
+    }
+    for (const auto& path : left) {
+        std::filesystem::remove(path, error);
+    }
 }
 
 void sync_directory(const std::filesystem::path& path) {

@@ -57,6 +57,10 @@ class AtomicFile {
 void write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomic(const std::filesystem::path& path, std::string_view text);
 
+/// Removes what AtomicFiles of processes that were killed left in `folder`. No process may be
+/// writing there.
+void sweep_temporary_files(const std::filesystem::path& folder);
+
 /// fsync of a directory, so that renames in it survive a crash.
 void sync_directory(const std::filesystem::path& path);
 

@@ -5,9 +5,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/crash_point.h"
 #include "base/file.h"
-#include "cli/commands.h"
 #include "cli/process.h"
+#include "cli/train_command.h"
 #include "formats/tokenizer.h"
 #include "train/digits.h"
 #include "train/generate.h"
@@ -24,48 +25,9 @@ void request_stop(int) {
     stop_requested = true;
 }
 
-struct TrainOptions {
-    std::string config, run, resume;
-    std::vector<std::string> settings;
-    std::string strictness = "strict";
-    std::string trace;
-    std::int64_t trace_updates = 3;
-    EngineOptions engine;
-    bool json = false;
-};
-
-DeviceOptions device_of(const std::string& device, const std::string& numerics,
-                        const TrainOptions& options) {
-    DeviceOptions chosen;
-    chosen.device = device;
-    chosen.numerics = numerics;
-    chosen.strictness = options.strictness;
-    chosen.engine = options.engine;
-    return chosen;
-}
-
 void print_report(const train::Report& line, bool json) {
     if (json) {
-        nlohmann::json record{{"step", line.step},
-                              {"train_loss", line.train_loss},
-                              {"validation_loss", line.validation_loss},
-                              {"learning_rate", line.learning_rate},
-                              {"grad_norm", line.gradient_norm},
-                              {"loss_scale", line.loss_scale},
-                              {"skipped", line.skipped},
-                              {"ms_per_step", line.milliseconds},
-                              {"device_ms", line.device_ms},
-                              {"host_ms", line.host_ms},
-                              {"io_ms", line.io_ms},
-                              {"wait_ms", line.wait_ms},
-                              {"tokens_per_second", line.tokens_per_second}};
-        for (const auto& extra : line.extras) {
-            record["extras"][extra.name] = {{"runs", extra.runs},
-                                            {"host_ms", extra.host_ms},
-                                            {"device_ms", extra.device_ms},
-                                            {"io_ms", extra.io_ms}};
-        }
-        fmt::print("{}\n", record.dump());
+        fmt::print("{}\n", line.json().dump());
     } else {
         fmt::print(
             "step {:6}  train {:.4f}  val {:.4f}  lr {:.2e}  grad {:.3f}  {:.1f} ms/step (device "
@@ -98,7 +60,8 @@ void print_sample(const train::Trainer& trainer, device::Device& device, ThreadP
     const auto& config = trainer.config();
     const auto tokenizer =
         formats::Tokenizer::read(std::filesystem::path(config.data.directory) / "tokenizer.bin");
-    train::Generator generator(trainer.architecture(), trainer.weights(), device, pool,
+    const train::ParameterSet weights = trainer.weights();
+    train::Generator generator(trainer.architecture(), weights, device, pool,
                                train::stage_form(config.engine, 0));
     train::GenerateOptions options;
     options.tokens = config.run.sample_tokens;
@@ -111,39 +74,6 @@ void print_sample(const train::Trainer& trainer, device::Device& device, ThreadP
         previous = token;
     });
     fmt::print("\n");
-}
-
-/// The lines of the original program, without its times.
-void print_tiny(const train::TinyReport& line, bool json) {
-    using Kind = train::TinyReport::Kind;
-    if (json) {
-        constexpr const char* kinds[] = {"main", "overlapped", "restart", "finished"};
-        fmt::print("{}\n", nlohmann::json{{"kind", kinds[static_cast<int>(line.kind)]},
-                                          {"step", line.step},
-                                          {"loss", line.loss},
-                                          {"compiles", line.compiles}}
-                               .dump());
-    } else if (line.kind == Kind::restart) {
-        fmt::print("[exec() restart at step {}, {} compiles, loss={:.6f}]\n", line.step,
-                   line.compiles, line.loss);
-    } else if (line.kind == Kind::finished) {
-        fmt::print("finished at step {}, loss={:.6f}\n", line.step, line.loss);
-    } else if (line.printed) {
-        fmt::print("step {:<5} loss={:<10.6f}{}  compiles={}\n", line.step, line.loss,
-                   line.kind == Kind::overlapped ? "  (overlapped with compile)" : "",
-                   line.compiles);
-    }
-    std::fflush(stdout);
-}
-
-int train_tiny(const TrainOptions& options, const std::string& text) {
-    const auto config = train::parse_tiny_config(text, options.config, options.settings);
-    ThreadPool pool(1);  // products of 64 x 128 x 16: threads would only wait for each other
-    train::run_tiny(
-        config,
-        [&] { return open_device(device_of(config.device, config.numerics, options), pool); },
-        [&](const train::TinyReport& line) { print_tiny(line, options.json); });
-    return exit_done;
 }
 
 int train_digits(const TrainOptions& options, const std::string& text) {
@@ -177,27 +107,32 @@ int train_digits(const TrainOptions& options, const std::string& text) {
 }
 
 int train(const TrainOptions& options) {
-    if (!options.config.empty()) {
-        const std::string text = read_text(options.config);
-        if (train::is_tiny_config(text)) {
-            return train_tiny(options, text);
-        }
-        if (train::is_digits_config(text)) {
-            return train_digits(options, text);
-        }
-    }
     const bool resumes = !options.resume.empty();
     if (resumes == !options.config.empty()) {
         fail(Code::invalid_argument, "cli.train",
              "give either CONFIG.toml with --run DIR or --resume DIR");
     }
-    if (!resumes && options.run.empty()) {
-        fail(Code::invalid_argument, "cli.train",
-             "--run DIR is missing: where should the run be kept?");
-    }
     if (resumes && !options.settings.empty()) {
         fail(Code::invalid_argument, "cli.train",
              "--set cannot change a run that is resumed: it goes on exactly as it began");
+    }
+    if (resumes) {
+        crash_point("train.resume");
+    }
+    const auto source = resumes ? std::filesystem::path(options.resume) / "config.toml"
+                                : std::filesystem::path(options.config);
+    if (std::filesystem::exists(source)) {
+        const std::string text = read_text(source);
+        if (train::is_tiny_config(text)) {
+            return train_tiny(options, text);
+        }
+        if (!resumes && train::is_digits_config(text)) {
+            return train_digits(options, text);
+        }
+    }
+    if (!resumes && options.run.empty()) {
+        fail(Code::invalid_argument, "cli.train",
+             "--run DIR is missing: where should the run be kept?");
     }
     const train::Config config =
         resumes ? train::run_config(options.resume)
@@ -241,6 +176,9 @@ int train(const TrainOptions& options) {
     for (const std::string& note : trainer->weights_notes()) {
         fmt::print(stderr, "note: {}\n", note);
     }
+    if (resumes) {
+        crash_point("train.resumed");
+    }
     const auto outcome = trainer->run(
         [&](const train::Report& line) { print_report(line, options.json); }, stop_requested);
     print_extras(trainer->extras());
@@ -250,15 +188,7 @@ int train(const TrainOptions& options) {
                    trainer->compiles());
         report_engine(*device);
         trainer.reset();  // closes its files
-        std::vector<std::string> arguments{"train", "--resume", run, "--strictness",
-                                           options.strictness};
-        for (std::string& word : options.engine.words()) {
-            arguments.push_back(std::move(word));
-        }
-        if (options.json) {
-            arguments.emplace_back("--json");
-        }
-        start_again(arguments);
+        go_on_in_a_new_process(options, run);
     }
     if (outcome == train::Outcome::interrupted) {
         report_engine(*device);
@@ -274,6 +204,31 @@ int train(const TrainOptions& options) {
 }
 
 }  // namespace
+
+DeviceOptions device_of(const std::string& device, const std::string& numerics,
+                        const TrainOptions& options) {
+    DeviceOptions chosen;
+    chosen.device = device;
+    chosen.numerics = numerics;
+    chosen.strictness = options.strictness;
+    chosen.engine = options.engine;
+    return chosen;
+}
+
+void go_on_in_a_new_process(const TrainOptions& options, const std::string& run) {
+    std::vector<std::string> arguments{"train", "--resume", run, "--strictness",
+                                       options.strictness};
+    for (std::string& word : options.engine.words()) {
+        arguments.push_back(std::move(word));
+    }
+    if (options.json) {
+        arguments.emplace_back("--json");
+    }
+    if (options.temporary) {
+        arguments.emplace_back("--temporary");
+    }
+    start_again(arguments);
+}
 
 void add_train(CLI::App& app, int& status) {
     auto options = std::make_shared<TrainOptions>();
@@ -298,6 +253,8 @@ void add_train(CLI::App& app, int& status) {
                         "chrome://tracing or ui.perfetto.dev");
     command->add_option("--trace-updates", options->trace_updates, "how many updates, 3 by default")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}));
+    command->add_flag("--temporary", options->temporary, "remove the run directory at the end")
+        ->group("");  // what a run without a directory passes on to its next process
     command->add_flag("--json", options->json, "one JSON object a report on standard output");
     command->footer(
         "Examples:\n  pome train configs/demo.toml --run runs/demo --set train.steps=200\n"

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/crash_point.h"
 #include "base/error.h"
 
 #ifdef __APPLE__
@@ -38,6 +39,7 @@ void start_again(const std::vector<std::string>& arguments) {
     }
     pointers.push_back(nullptr);
     std::fflush(nullptr);
+    crash_point("process.exec");
     execv(path.c_str(), pointers.data());
     fail(Code::io, "cli.process", "{}: cannot start again: {}; go on with: pome train --resume DIR",
          path, std::strerror(errno));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/crash_point.h"
 #include "device/as_hardware.h"
 #include "mil/builder.h"
 #include "mil/passes/declare_in_order.h"
@@ -160,6 +161,7 @@ std::unique_ptr<Executable> Device::compile(const mil::Package& package,
     auto loaded = Process::load(process_, profile().route, profile().failures.budget_reclaimed);
     auto executable = strict ? build(package, function)
                              : build(as_hardware(package, function, findings, profile()), function);
+    crash_point("device.load");
     executable->surface_rules_ = profile().surfaces;
     executable->unequal_sizes_ = profile().failures.unequal_sizes;
     executable->strictness_ = strictness();

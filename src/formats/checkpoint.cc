@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/bytes.h"
+#include "base/crash_point.h"
 #include "formats/json_text.h"
 
 namespace pome::formats {
@@ -96,6 +97,7 @@ void put_in_place(const std::filesystem::path& work, const std::filesystem::path
         if (error) {
             fail_io(directory, "replace the checkpoint", error);
         }
+        crash_point("checkpoint.aside");
     }
     std::filesystem::rename(work, directory, error);
     if (error) {
@@ -104,8 +106,11 @@ void put_in_place(const std::filesystem::path& work, const std::filesystem::path
         }
         fail_io(directory, "put the checkpoint in place", error);
     }
+    crash_point("checkpoint.in_place");
     sync_directory(folder);
+    crash_point("checkpoint.synced");
     std::filesystem::remove_all(aside, ignored);
+    crash_point("checkpoint.done");
 }
 
 /// `directory` without dots and a trailing slash: its last part is the checkpoint's name.
@@ -140,11 +145,16 @@ void write_checkpoint(const std::filesystem::path& directory, std::span<const Te
     }
     const std::filesystem::path work = temporary;
     try {
+        crash_point("checkpoint.directory");
         write_safetensors(work / sealed_names[0], model, model_metadata);
+        crash_point("checkpoint.model");
         write_safetensors(work / sealed_names[1], optimizer, {});
+        crash_point("checkpoint.optimizer");
         write_file_atomic(work / state_name, sealed_state(work, state));
         std::filesystem::permissions(work, std::filesystem::perms(0755));
+        crash_point("checkpoint.state");
         sync_directory(work);
+        crash_point("checkpoint.flushed");
         put_in_place(work, target, folder);
     } catch (...) {
         std::filesystem::remove_all(work, error);
@@ -187,6 +197,20 @@ Checkpoint::Checkpoint(const std::filesystem::path& directory) {
 
 Checkpoint::~Checkpoint() = default;
 Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
+
+void remove_checkpoint(const std::filesystem::path& directory) {
+    const auto target = named(directory);
+    const auto doomed =
+        target.parent_path() / fmt::format("{}{}", temporary_prefix, target.filename().string());
+    std::error_code ignored;
+    crash_point("checkpoint.remove");
+    // Half a checkpoint must not bear a checkpoint's name.
+    std::filesystem::remove_all(doomed, ignored);
+    std::filesystem::rename(target, doomed, ignored);
+    crash_point("checkpoint.doomed");
+    std::filesystem::remove_all(doomed, ignored);
+    crash_point("checkpoint.removed");
+}
 
 void sweep_temporary_checkpoints(const std::filesystem::path& folder) {
     std::error_code error;

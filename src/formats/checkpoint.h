@@ -44,6 +44,10 @@ class Checkpoint {
 /// "checksum" for both tensor files. Throws Error{malformed_file}.
 nlohmann::json parse_checkpoint_state(std::span<const std::byte> bytes, std::string_view source);
 
+/// Removes a checkpoint: at no moment is half of it there under its name. One that cannot be
+/// removed stays.
+void remove_checkpoint(const std::filesystem::path& directory);
+
 /// Removes what crashed writes left in the folder that holds checkpoints. No checkpoint may be
 /// being written there.
 void sweep_temporary_checkpoints(const std::filesystem::path& folder);

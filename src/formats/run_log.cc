@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/bytes.h"
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "formats/json_text.h"
 
@@ -106,6 +107,7 @@ void RunLog::append(const nlohmann::json& record) {
         fail(Code::invalid_argument, here, "{}: a record has text that is no UTF-8",
              path_.string());
     }
+    crash_point("log.append");
     const off_t before = ::lseek(descriptor_, 0, SEEK_END);
     for (std::string_view rest = line; !rest.empty();) {
         const ssize_t n = ::write(descriptor_, rest.data(), rest.size());
@@ -122,6 +124,7 @@ void RunLog::append(const nlohmann::json& record) {
         }
         rest.remove_prefix(static_cast<std::size_t>(n));
     }
+    crash_point("log.appended");
 }
 
 std::vector<nlohmann::json> parse_run_log(std::span<const std::byte> bytes,

@@ -1,5 +1,8 @@
 #include "formats/tiny_checkpoint.h"
 
+#include <limits>
+#include <utility>
+
 #include "base/bytes.h"
 #include "base/file.h"
 #include "formats/tensors.h"
@@ -51,6 +54,34 @@ TinyCheckpoint parse_tiny_checkpoint(std::span<const std::byte> bytes, std::stri
 TinyCheckpoint read_tiny_checkpoint(const std::filesystem::path& path) {
     const MappedFile file(path);
     return parse_tiny_checkpoint(file.bytes(), path.string());
+}
+
+void write_tiny_checkpoint(const std::filesystem::path& path, const TinyCheckpoint& c) {
+    const auto count = [&](std::string_view name, std::int64_t value, std::int64_t most) {
+        if (value < 0 || value > most) {
+            fail(Code::invalid_argument, here,
+                 "{}: {} is {}, a tiny_train checkpoint holds 0 to {}", path.string(), name, value,
+                 most);
+        }
+        return static_cast<std::int32_t>(value);
+    };
+    ByteWriter out;
+    out.put(count("step", c.step, std::numeric_limits<std::int32_t>::max()));
+    out.put(c.loss);
+    out.put(count("D", c.width, largest_size));
+    out.put(count("H", c.hidden, largest_size));
+    out.put(count("S", c.positions, largest_size));
+    out.put(count("total_steps", c.total_steps, largest_size));
+    out.put(c.learning_rate);
+    out.pad_to(header_bytes);
+    for (const auto& [name, weights] : {std::pair{"W1", &c.w1}, std::pair{"W2", &c.w2}}) {
+        if (static_cast<std::int64_t>(weights->size()) != c.width * c.hidden) {
+            fail(Code::invalid_argument, here, "{}: {} has {} values, {} times {} were expected",
+                 path.string(), name, weights->size(), c.width, c.hidden);
+        }
+        out.put_bytes(std::as_bytes(std::span(*weights)));
+    }
+    write_file_atomic(path, out.bytes());
 }
 
 }  // namespace pome::formats

@@ -24,4 +24,9 @@ struct TinyCheckpoint {
 TinyCheckpoint parse_tiny_checkpoint(std::span<const std::byte> bytes, std::string_view source);
 TinyCheckpoint read_tiny_checkpoint(const std::filesystem::path& path);
 
+/// Writes one, whole or not at all. The published program's times, which a TinyCheckpoint has no
+/// place for, are 0. Throws Error{invalid_argument} for values that the format cannot hold or whose
+/// sizes do not fit each other, Error{io}.
+void write_tiny_checkpoint(const std::filesystem::path& path, const TinyCheckpoint& checkpoint);
+
 }  // namespace pome::formats

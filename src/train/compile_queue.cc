@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "mil/text.h"
 
@@ -57,7 +58,10 @@ std::shared_ptr<device::Executable> CompileQueue::compile(const Job& job) {
     const mil::Package package = job.package();
     std::string first;
     try {
-        return device_.compile(package);
+        crash_point("compile.begin");
+        auto executable = device_.compile(package);
+        crash_point("compile.end");
+        return executable;
     } catch (const Error& error) {
         first = error.text();
     }

@@ -14,6 +14,7 @@ namespace pome::train {
 namespace {
 
 constexpr std::string_view here = "train.config";
+constexpr std::int64_t many = 1'000'000'000'000;
 
 std::string_view sigmoid_name(model::Sigmoid form) {
     switch (form) {
@@ -104,13 +105,6 @@ void read_engine(ConfigReader& r, EngineConfig& e) {
     r.read("engine.product_scale_every", e.product_scale_every);
 }
 
-void in_range(std::string_view key, double value, double low, double high) {
-    if (!(value >= low && value <= high)) {
-        fail(Code::invalid_argument, here, "{} is {}, it must be from {} to {}", key, value, low,
-             high);
-    }
-}
-
 bool is_power_of_two(double value) {
     int exponent = 0;
     return value > 0.0 && std::frexp(value, &exponent) == 0.5;
@@ -118,41 +112,47 @@ bool is_power_of_two(double value) {
 
 }  // namespace
 
-void Config::check() const {
-    model.check();
-    constexpr double many = 1e12;
-    in_range("train.steps", static_cast<double>(run.steps), 1, many);
-    in_range("train.sequence", static_cast<double>(run.sequence), 2,
-             static_cast<double>(model.sequence));
-    in_range("train.batch", static_cast<double>(run.batch), 0, 1e6);
-    in_range("train.time_limit_minutes", run.time_limit_minutes, 0, 1e6);
-    in_range("train.report_every", static_cast<double>(run.report_every), 1, many);
-    in_range("train.validate_every", static_cast<double>(run.validate_every), 1, many);
-    in_range("train.validation_windows", static_cast<double>(run.validation_windows), 1, 1e6);
-    in_range("train.save_every", static_cast<double>(run.save_every), 1, many);
-    in_range("train.keep_last", static_cast<double>(run.keep_last), 1, 1e6);
-    in_range("train.sample_tokens", static_cast<double>(run.sample_tokens), 0, 1e6);
-    in_range("optimizer.learning_rate", optimizer.learning_rate, 0, 10);
-    in_range("optimizer.minimum_rate", optimizer.minimum_rate, 0, 1);
-    in_range("optimizer.warmup_steps", static_cast<double>(optimizer.warmup_steps), 0, many);
-    in_range("optimizer.beta1", optimizer.beta1, 0, 0.999999);
-    in_range("optimizer.beta2", optimizer.beta2, 0, 0.999999);
-    in_range("optimizer.epsilon", optimizer.epsilon, 1e-30, 1);
-    in_range("optimizer.weight_decay", optimizer.weight_decay, 0, 10);
-    in_range("optimizer.clip_norm", optimizer.clip_norm, 0, 1e9);
-    in_range("engine.loss_scale_patience", static_cast<double>(engine.loss_scale.patience), 1,
-             many);
-    in_range("engine.product_scale_every", static_cast<double>(engine.product_scale_every), 1,
-             many);
-    if (!is_power_of_two(engine.loss_scale.initial) ||
-        !is_power_of_two(engine.loss_scale.maximum) ||
-        engine.loss_scale.initial > engine.loss_scale.maximum) {
-        fail(Code::invalid_argument, here,
+void OptimizerConfig::check(std::string_view where) const {
+    expect_in_range(where, "optimizer.learning_rate", learning_rate, 0, 10);
+    expect_in_range(where, "optimizer.minimum_rate", minimum_rate, 0, 1);
+    expect_in_range(where, "optimizer.warmup_steps", warmup_steps, 0, many);
+    expect_in_range(where, "optimizer.beta1", beta1, 0, 0.999999);
+    expect_in_range(where, "optimizer.beta2", beta2, 0, 0.999999);
+    expect_in_range(where, "optimizer.epsilon", epsilon, 1e-30, 1);
+    expect_in_range(where, "optimizer.weight_decay", weight_decay, 0, 10);
+    expect_in_range(where, "optimizer.clip_norm", clip_norm, 0, 1e9);
+}
+
+void LossScaleConfig::check(std::string_view where) const {
+    expect_in_range(where, "engine.loss_scale_patience", patience, 1, many);
+    if (!is_power_of_two(initial) || !is_power_of_two(maximum) || initial > maximum) {
+        fail(Code::invalid_argument, where,
              "engine.loss_scale {} and engine.loss_scale_maximum {} must be powers of two, the "
              "first not above the second",
-             engine.loss_scale.initial, engine.loss_scale.maximum);
+             initial, maximum);
     }
-    in_range("engine.compile_limit", static_cast<double>(engine.compile_limit), 0, 1e6);
+}
+
+void Config::check() const {
+    model.check();
+    const auto in_range = [](std::string_view key, auto value, decltype(value) low,
+                             decltype(value) high) {
+        expect_in_range(here, key, value, low, high);
+    };
+    in_range("train.steps", run.steps, 1, many);
+    in_range("train.sequence", run.sequence, 2, model.sequence);
+    in_range("train.batch", run.batch, 0, 1'000'000);
+    in_range("train.time_limit_minutes", run.time_limit_minutes, 0, 1e6);
+    in_range("train.report_every", run.report_every, 1, many);
+    in_range("train.validate_every", run.validate_every, 1, many);
+    in_range("train.validation_windows", run.validation_windows, 1, 1'000'000);
+    in_range("train.save_every", run.save_every, 1, many);
+    in_range("train.keep_last", run.keep_last, 1, 1'000'000);
+    in_range("train.sample_tokens", run.sample_tokens, 0, 1'000'000);
+    optimizer.check(here);
+    engine.loss_scale.check(here);
+    in_range("engine.product_scale_every", engine.product_scale_every, 1, many);
+    in_range("engine.compile_limit", engine.compile_limit, 0, 1'000'000);
     if (engine.pipeline != "auto" && engine.pipeline != "dynamic" && engine.pipeline != "static" &&
         engine.pipeline != "static-extras" && engine.pipeline != "resident") {
         fail(Code::invalid_argument, here,

@@ -25,6 +25,9 @@ struct OptimizerConfig {
     double epsilon = 1e-8;
     double weight_decay = 0.1;  ///< decoupled; none on norms
     double clip_norm = 1.0;     ///< global L2 norm of the gradient; 0: no clipping
+
+    /// Throws Error{invalid_argument} at `where` naming the key, the value and the rule.
+    void check(std::string_view where) const;
 };
 
 struct RunConfig {
@@ -48,6 +51,9 @@ struct LossScaleConfig {
     double initial = 1024.0;  ///< a power of two
     double maximum = 65536.0;
     std::int64_t patience = 2000;  ///< updates without overflow before the scale doubles
+
+    /// Throws Error{invalid_argument} at `where` naming the key, the value and the rule.
+    void check(std::string_view where) const;
 };
 
 struct EngineConfig {

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
@@ -17,6 +18,16 @@ namespace pome::train {
 /// as a string. Throws Error{invalid_argument} with line and column.
 toml::table parse_settings(std::string_view text, std::string_view source,
                            const std::vector<std::string>& settings);
+
+/// Throws Error{invalid_argument} at `where` naming the key, unless low <= value <= high.
+template <typename T>
+void expect_in_range(std::string_view where, std::string_view key, T value,
+                     std::type_identity_t<T> low, std::type_identity_t<T> high) {
+    if (!(value >= low && value <= high)) {
+        fail(Code::invalid_argument, where, "{} is {}, it must be from {} to {}", key, value, low,
+             high);
+    }
+}
 
 /// Takes values out of a TOML table by "section.key", checks their types and remembers what was
 /// known. A key that is absent leaves the value as it is. Throws Error{invalid_argument} naming the

@@ -304,17 +304,8 @@ mil::Function classification_step(const model::Classifier& classifier) {
 }
 
 void DigitsConfig::check() const {
-    const auto in_range = [](std::string_view key, double value, double least, double most) {
-        if (!(value >= least && value <= most)) {
-            fail(Code::invalid_argument, here, "{} is {}, it must be from {} to {}", key, value,
-                 least, most);
-        }
-    };
-    const auto whole = [&](std::string_view key, std::int64_t value, std::int64_t least,
-                           std::int64_t most) {
-        in_range(key, static_cast<double>(value), static_cast<double>(least),
-                 static_cast<double>(most));
-    };
+    const auto whole = [](std::string_view key, std::int64_t value, std::int64_t least,
+                          std::int64_t most) { expect_in_range(here, key, value, least, most); };
     if (model != "mlp" && model != "conv") {
         fail(Code::invalid_argument, here, "digits.model is '{}', not mlp or conv", model);
     }
@@ -329,10 +320,8 @@ void DigitsConfig::check() const {
     whole("digits.train_pictures", train_pictures, 1, 1000000);
     whole("digits.test_pictures", test_pictures, pictures, 1000000);
     whole("digits.report_every", report_every, 1, 1000000);
-    in_range("optimizer.learning_rate", optimizer.learning_rate, 0, 1);
-    in_range("optimizer.beta1", optimizer.beta1, 0, 0.999999);
-    in_range("optimizer.beta2", optimizer.beta2, 0, 0.999999);
-    in_range("engine.loss_scale", loss_scale.initial, 1, loss_scale.maximum);
+    optimizer.check(here);
+    loss_scale.check(here);
 }
 
 bool is_digits_config(std::string_view text) {

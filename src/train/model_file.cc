@@ -10,6 +10,7 @@
 #include "formats/checkpoint.h"
 #include "formats/llama2c_model.h"
 #include "train/blzt_model.h"
+#include "train/run_directory.h"
 
 namespace pome::train {
 namespace {
@@ -135,6 +136,9 @@ model::ModelConfig config_from_metadata(
 std::vector<formats::TensorView> tensor_views(const ParameterSet& set, const std::string& prefix) {
     std::vector<formats::TensorView> views;
     for (std::size_t i = 0; i < set.size(); ++i) {
+        if (!set.holds(i)) {
+            continue;
+        }
         views.push_back({prefix + set.parameter(i).name, DType::fp32, set.parameter(i).shape,
                          std::as_bytes(set.values(i))});
     }
@@ -142,11 +146,10 @@ std::vector<formats::TensorView> tensor_views(const ParameterSet& set, const std
 }
 
 void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::string& prefix,
-          const std::string& source,
-          const std::function<bool(const std::string& parameter)>& wanted) {
+          const std::string& source) {
     for (std::size_t i = 0; i < set.size(); ++i) {
         const auto& parameter = set.parameter(i);
-        if (wanted && !wanted(parameter.name)) {
+        if (!set.holds(i)) {
             continue;
         }
         const std::string name = prefix + parameter.name;
@@ -175,8 +178,11 @@ void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::st
 
 LoadedModel load_model(const std::filesystem::path& path) {
     if (std::filesystem::is_directory(path)) {
-        for (const auto& inside :
-             {path, path / "checkpoints" / "best", path / "checkpoints" / "last"}) {
+        std::vector<std::filesystem::path> places{path, path / "checkpoints" / "best"};
+        for (const auto& numbered : numbered_checkpoints(path)) {
+            places.push_back(numbered);
+        }
+        for (const auto& inside : places) {
             if (std::filesystem::exists(inside / "state.json")) {
                 formats::Checkpoint checked(inside);  // as a whole, before any of it is used
                 LoadedModel loaded = from_safetensors(inside / "model.safetensors");

@@ -22,8 +22,9 @@ struct LoadedModel {
 };
 
 /// Reads a llama2.c .bin, a BLZT checkpoint (known by its first bytes; see blzt_model.h), one of
-/// our .safetensors files, a checkpoint directory or a run directory (its best checkpoint, or its
-/// last). Throws Error{malformed_file, checkpoint_mismatch} naming the tensor that does not fit.
+/// our .safetensors files, a checkpoint directory or a run directory (its best checkpoint; when it
+/// has none yet, its newest). Throws Error{malformed_file, checkpoint_mismatch} naming the tensor
+/// that does not fit.
 LoadedModel load_model(const std::filesystem::path& path);
 
 /// A model of that config with its parameters taken from tensors of their names.
@@ -40,13 +41,12 @@ std::map<std::string, std::string, std::less<>> model_metadata(const model::Mode
 model::ModelConfig config_from_metadata(
     const std::map<std::string, std::string, std::less<>>& metadata, const std::string& source);
 
-/// Every parameter as a tensor to be written, its name prefixed; the set must outlive the views.
+/// Every parameter that the set holds as a tensor to be written, its name prefixed; the set must
+/// outlive the views.
 std::vector<formats::TensorView> tensor_views(const ParameterSet& set, const std::string& prefix);
-/// Fills a set, or those of its parameters that `wanted` names, from tensors of those names. Throws
-/// Error{checkpoint_mismatch}.
+/// Fills what a set holds from tensors of those names. Throws Error{checkpoint_mismatch}.
 void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::string& prefix,
-          const std::string& source,
-          const std::function<bool(const std::string& parameter)>& wanted = nullptr);
+          const std::string& source);
 
 /// Writes a model as what the path's suffix says: .bin a llama2.c file (version 0), .safetensors
 /// one of ours. Returns sentences: what readers of that file will not know. Throws

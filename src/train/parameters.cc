@@ -6,13 +6,15 @@
 
 namespace pome::train {
 
-ParameterSet::ParameterSet(const std::vector<model::Parameter>& parameters) {
+ParameterSet::ParameterSet(const std::vector<model::Parameter>& parameters,
+                           const std::function<bool(const std::string&)>& wanted) {
     constexpr std::size_t line = 16;
     std::size_t offset = 0;
     for (const auto& parameter : parameters) {
-        const auto count = static_cast<std::size_t>(parameter.elements());
+        const bool held = !wanted || wanted(parameter.name);
+        const auto count = held ? static_cast<std::size_t>(parameter.elements()) : 0;
         by_name_.emplace(parameter.name, entries_.size());
-        entries_.push_back({parameter, offset, count});
+        entries_.push_back({parameter, offset, count, held});
         offset += (count + line - 1) / line * line;
     }
     storage_.resize(offset);
@@ -35,6 +37,20 @@ void ParameterSet::initialize(Random& random) {
             for (float& value : values) {
                 value = static_cast<float>(random.normal() * entry.parameter.deviation);
             }
+        }
+    }
+}
+
+bool ParameterSet::is_whole() const {
+    return std::all_of(entries_.begin(), entries_.end(),
+                       [](const Entry& entry) { return entry.held; });
+}
+
+void ParameterSet::copy_from(const ParameterSet& other) {
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+        if (holds(i) && other.holds(i)) {
+            const auto from = other.values(i);
+            std::copy(from.begin(), from.end(), values(i).begin());
         }
     }
 }

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "base/error.h"
 #include "mil/builder.h"
+#include "train/compile_budget.h"
+#include "train/compile_queue.h"
 #include "train/config_reader.h"
 
 namespace pome::train {
@@ -16,31 +19,41 @@ constexpr float good_enough = 1e-6F;
 
 using device::Surface;
 
-/// A 1x1 convolution with baked weights, fp32 in and out.
+struct Weights {
+    std::vector<float> w1, w2;  ///< [hidden][width], [width][hidden]
+};
+
+/// A 1x1 convolution with baked weights, fp32 in and out. Takes a copy of the weights when it is
+/// made; it is compiled in the background and waited for when it is first used.
 class Kernel {
   public:
-    /// `weight` is [out][in], or [in][out] when transposed.
-    Kernel(device::Device& device, const std::vector<float>& weight, std::int64_t out,
-           std::int64_t in, std::int64_t positions, bool transposed) {
+    struct Form {
+        std::int64_t out, in, positions;
+        bool transposed = false;  ///< the weight is [in][out] instead of [out][in]
+    };
+    Kernel(CompileQueue& queue, std::string name, const std::vector<float>& weight, Form form)
+        : input_(surface(form.in, form.positions)), output_(surface(form.out, form.positions)) {
         std::vector<double> values(weight.size());
-        for (std::int64_t o = 0; o < out; ++o) {
-            for (std::int64_t i = 0; i < in; ++i) {
-                values[static_cast<std::size_t>(o * in + i)] = static_cast<double>(
-                    weight[static_cast<std::size_t>(transposed ? i * out + o : o * in + i)]);
+        for (std::int64_t o = 0; o < form.out; ++o) {
+            for (std::int64_t i = 0; i < form.in; ++i) {
+                values[static_cast<std::size_t>(o * form.in + i)] =
+                    static_cast<double>(weight[static_cast<std::size_t>(
+                        form.transposed ? i * form.out + o : o * form.in + i)]);
             }
         }
         mil::Builder b;
         mil::Package package;
-        const auto x = b.input("x", mil::Type::tensor(DType::fp32, {1, in, 1, positions}));
-        const auto w = b.constant(package.weights.store("@model_path/weights/weight.bin",
-                                                        DType::fp16, {out, in, 1, 1}, values),
-                                  "W");
+        const auto x = b.input("x", input_.type());
+        const auto w =
+            b.constant(package.weights.store("@model_path/weights/weight.bin", DType::fp16,
+                                             {form.out, form.in, 1, 1}, values),
+                       "W");
         b.output(b.rename(b.cast(b.conv(b.cast(x, DType::fp16), w, {}), DType::fp32), "y"));
         package.program = mil::make_program(b.take());
-        executable_ = device.compile(package);
-        input_ = Surface(executable_->inputs()[0].type);
-        output_ = Surface(executable_->outputs()[0].type);
+        program_ = queue.add(std::move(name), [package = std::move(package)] { return package; });
     }
+
+    void wait() const { program_.wait(); }
 
     /// x and the result are [positions][channels], as the host has them.
     std::vector<float> operator()(const std::vector<float>& x, std::int64_t positions) {
@@ -51,7 +64,7 @@ class Kernel {
                 input_.floats()[i * positions + t] = x[static_cast<std::size_t>(t * in + i)];
             }
         }
-        executable_->evaluate({{{"x", &input_}}, {{"y", &output_}}});
+        program_.get()->evaluate({{{"x", &input_}}, {{"y", &output_}}});
         std::vector<float> y(static_cast<std::size_t>(positions * out));
         for (std::int64_t t = 0; t < positions; ++t) {
             for (std::int64_t o = 0; o < out; ++o) {
@@ -62,23 +75,28 @@ class Kernel {
     }
 
   private:
-    std::unique_ptr<device::Executable> executable_;
-    Surface input_, output_;
-};
+    static Surface surface(std::int64_t channels, std::int64_t positions) {
+        return Surface(mil::Type::tensor(DType::fp32, {1, channels, 1, positions}));
+    }
 
-struct Weights {
-    std::vector<float> w1, w2;  ///< [hidden][width], [width][hidden]
+    CompileQueue::Program program_;
+    Surface input_, output_;
 };
 
 /// Compiled from one snapshot of the weights. The original's fourth kernel computes the gradient of
 /// x and throws it away; it is compiled and evaluated too, because a device counts both.
 struct Kernels {
     Kernel forward1, forward2, backward2, backward1;
-    Kernels(device::Device& device, const Weights& w, const TinyConfig& c)
-        : forward1(device, w.w1, c.hidden, c.width, c.positions, false),
-          forward2(device, w.w2, c.width, c.hidden, c.positions, false),
-          backward2(device, w.w2, c.hidden, c.width, c.positions, true),
-          backward1(device, w.w1, c.width, c.hidden, c.positions, true) {}
+    Kernels(CompileQueue& queue, const Weights& w, const TinyConfig& c)
+        : forward1(queue, "W1 forward", w.w1, {c.hidden, c.width, c.positions}),
+          forward2(queue, "W2 forward", w.w2, {c.width, c.hidden, c.positions}),
+          backward2(queue, "W2 backward", w.w2, {c.hidden, c.width, c.positions, true}),
+          backward1(queue, "W1 backward", w.w1, {c.width, c.hidden, c.positions, true}) {}
+    void wait() const {
+        for (const Kernel* kernel : {&forward1, &forward2, &backward2, &backward1}) {
+            kernel->wait();
+        }
+    }
 };
 
 struct Batch {
@@ -143,27 +161,24 @@ void update(Weights& w, const Weights& gradient, float rate, float factor) {
     apply(w.w2, gradient.w2);
 }
 
-Weights initial_weights(const TinyConfig& c) {
-    const auto size = static_cast<std::size_t>(c.width * c.hidden);
-    Weights w{std::vector<float>(size), std::vector<float>(size)};
-    for (std::size_t i = 0; i < size; ++i) {
-        const auto at = static_cast<float>(i);
-        w.w1[i] = 0.01F * std::sin(std::fma(at, 1.3F, 0.7F));
-        w.w2[i] = 0.01F * std::cos(std::fma(at, 0.9F, 1.1F));
-    }
-    return w;
+void check_sizes(const formats::TinyCheckpoint& checkpoint, const TinyConfig& c) {
+    const auto compare = [](std::string_view key, std::int64_t there, std::int64_t here_value) {
+        if (there != here_value) {
+            fail(Code::checkpoint_mismatch, here,
+                 "the checkpoint's {} is {}, the config has tiny.{} = {}", key, there, key,
+                 here_value);
+        }
+    };
+    compare("width", checkpoint.width, c.width);
+    compare("hidden", checkpoint.hidden, c.hidden);
+    compare("positions", checkpoint.positions, c.positions);
 }
 
 }  // namespace
 
 void TinyConfig::check() const {
     const auto in_range = [](std::string_view key, std::int64_t value, std::int64_t least,
-                             std::int64_t most) {
-        if (value < least || value > most) {
-            fail(Code::invalid_argument, here, "{} is {}, it must be from {} to {}", key, value,
-                 least, most);
-        }
-    };
+                             std::int64_t most) { expect_in_range(here, key, value, least, most); };
     in_range("tiny.width", width, 1, 4096);
     in_range("tiny.hidden", hidden, 1, 4096);
     in_range("tiny.positions", positions, 1, 4096);
@@ -203,9 +218,44 @@ TinyConfig parse_tiny_config(std::string_view text, std::string_view source,
     return config;
 }
 
-void run_tiny(const TinyConfig& c, const std::function<std::unique_ptr<device::Device>()>& open,
+std::string TinyConfig::text() const {
+    const toml::table whole{{"tiny", toml::table{{"width", width},
+                                                 {"hidden", hidden},
+                                                 {"positions", positions},
+                                                 {"steps", steps},
+                                                 {"accumulation", accumulation},
+                                                 {"compile_budget", compile_budget},
+                                                 {"learning_rate", learning_rate}}},
+                            {"engine", toml::table{{"device", device}, {"numerics", numerics}}}};
+    std::ostringstream out;
+    out << toml::toml_formatter(whole) << "\n";
+    return out.str();
+}
+
+formats::TinyCheckpoint begin_tiny(const TinyConfig& c) {
+    c.check();
+    formats::TinyCheckpoint first;
+    first.loss = 1.0F;
+    first.width = c.width;
+    first.hidden = c.hidden;
+    first.positions = c.positions;
+    first.total_steps = c.steps;
+    first.learning_rate = static_cast<float>(c.learning_rate);
+    const auto size = static_cast<std::size_t>(c.width * c.hidden);
+    first.w1.resize(size);
+    first.w2.resize(size);
+    for (std::size_t i = 0; i < size; ++i) {
+        const auto at = static_cast<float>(i);
+        first.w1[i] = 0.01F * std::sin(std::fma(at, 1.3F, 0.7F));
+        first.w2[i] = 0.01F * std::cos(std::fma(at, 0.9F, 1.1F));
+    }
+    return first;
+}
+
+bool run_tiny(const TinyConfig& c, formats::TinyCheckpoint& checkpoint, device::Device& device,
               const std::function<void(const TinyReport&)>& report) {
     c.check();
+    check_sizes(checkpoint, c);
     using Kind = TinyReport::Kind;
     const auto rate = static_cast<float>(c.learning_rate);
     const auto full = 1.0F / static_cast<float>(c.accumulation),
@@ -214,15 +264,15 @@ void run_tiny(const TinyConfig& c, const std::function<std::unique_ptr<device::D
     for (std::size_t i = 0; i < x.size(); ++i) {
         x[i] = std::sin(static_cast<float>(i) * 0.1F);
     }
-    Weights w = initial_weights(c);
-    std::int64_t step = 0;
-    float loss = 1.0F;
-    while (step < c.steps && loss >= good_enough) {
-        // A process of the original: kernels from its checkpoint, then batches until its compiles
-        // are used up.
-        const auto device = open();
-        std::int64_t compiles = kernels_per_group, batches = 0;
-        Kernels kernels(*device, w, c);
+    Weights w{checkpoint.w1, checkpoint.w2};
+    std::int64_t& step = checkpoint.step;
+    const auto goes_on = [&] { return step < c.steps && checkpoint.loss >= good_enough; };
+    if (goes_on()) {
+        Timeline timeline;
+        CompileQueue queue(device, {}, timeline);
+        Kernels kernels(queue, w, c);
+        kernels.wait();
+        std::int64_t batches = 0, compiles = device.compiles();
         const auto one_batch = [&](Kind kind) {
             const Batch batch = run_batch(kernels, x, c);
             update(w, batch.gradient, rate, kind == Kind::main ? full : half);
@@ -231,25 +281,27 @@ void run_tiny(const TinyConfig& c, const std::function<std::unique_ptr<device::D
                 batches % 5 == 1 ||
                 (kind == Kind::main && (batches <= 2 || step + c.accumulation >= c.steps));
             report({kind, step, batch.loss, compiles, printed});
-            loss = batch.loss;
+            checkpoint.loss = batch.loss;
             step += c.accumulation;
         };
-        while (step < c.steps && loss >= good_enough) {
+        while (goes_on() && next_phase(Phase::running, {compiles, c.compile_budget},
+                                       kernels_per_group) == Phase::running) {
             one_batch(Kind::main);
-            if (step >= c.steps || compiles + kernels_per_group > c.compile_budget) {
+            if (step >= c.steps) {
                 break;
             }
-            Kernels next(*device, w, c);  // of the weights before the overlapped batch
+            Kernels next(queue, w, c);  // of the weights before the overlapped batch
             one_batch(Kind::overlapped);
-            compiles += kernels_per_group;
+            next.wait();
+            compiles = device.compiles();
             kernels = std::move(next);
-            if (compiles + kernels_per_group > c.compile_budget) {
-                break;
-            }
         }
-        const bool goes_on = step < c.steps && loss >= good_enough;
-        report({goes_on ? Kind::restart : Kind::finished, step, loss, compiles, true});
     }
+    checkpoint.w1 = std::move(w.w1);
+    checkpoint.w2 = std::move(w.w2);
+    report({goes_on() ? Kind::restart : Kind::finished, step, checkpoint.loss, device.compiles(),
+            true});
+    return !goes_on();
 }
 
 }  // namespace pome::train

@@ -25,19 +25,6 @@ nlohmann::json number(double value) {
     return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
 }
 
-/// Checkpoints of a run, newest first.
-std::vector<std::filesystem::path> numbered_checkpoints(const std::filesystem::path& folder) {
-    std::vector<std::filesystem::path> found;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-        if (entry.path().filename().string().starts_with("step_")) {
-            found.push_back(entry.path());
-        }
-    }
-    std::sort(found.rbegin(), found.rend());
-    return found;
-}
-
 }  // namespace
 
 model::Form stage_form(const EngineConfig& engine, std::int64_t sequence) {
@@ -48,14 +35,6 @@ model::Form stage_form(const EngineConfig& engine, std::int64_t sequence) {
     return form;
 }
 
-Config run_config(const std::filesystem::path& directory) {
-    const auto path = directory / "config.toml";
-    if (!std::filesystem::exists(path)) {
-        fail(Code::io, here, "{}: no run directory: it has no config.toml", directory.string());
-    }
-    return parse_config(read_text(path), path.string(), {}, directory);
-}
-
 Trainer::Trainer(const Config& config, std::filesystem::path directory, device::Device& device,
                  ThreadPool& pool)
     : config_(config),
@@ -64,10 +43,11 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
       pool_(pool),
       choice_(resolve(config_, device)),
       architecture_(model::architecture(config.model)),
-      weights_(architecture_),
-      gradients_(architecture_),
-      m_(architecture_),
-      v_(architecture_),
+      pipeline_(make_pipeline(config_, architecture_, device, pool, directory_ / "failed_program")),
+      weights_(architecture_, hosts()),
+      gradients_(architecture_, hosts()),
+      m_(architecture_, hosts()),
+      v_(architecture_, hosts()),
       data_(std::filesystem::path(config.data.directory) / "train.bin", config.model.vocabulary,
             config.run.sequence),
       validation_(std::filesystem::path(config.data.directory) / "val.bin", config.model.vocabulary,
@@ -77,7 +57,6 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
       best_validation_(std::numeric_limits<double>::infinity()),
       last_validation_(nothing),
       gradient_norm_(nothing) {
-    pipeline_ = make_pipeline(config_, architecture_, device, pool, directory_ / "failed_program");
     language_model_ =
         std::make_unique<LanguageModel>(architecture_, *pipeline_, pool, config.run.sequence);
     if (device.profile().compute == DType::fp32) {  // nothing overflows or vanishes there
@@ -87,7 +66,9 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
     }
 }
 
-Trainer::~Trainer() = default;
+Trainer::~Trainer() {
+    pipeline_->drain_weight_gradients();  // it writes into gradients_
+}
 
 std::unique_ptr<Trainer> Trainer::create(const Config& config,
                                          const std::filesystem::path& directory,
@@ -104,6 +85,9 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
         fail(Code::io, here, "{}: cannot create the run directory: {}", directory.string(),
              error.message());
     }
+    // One that was killed before it became a run begins anew.
+    sweep_temporary_files(directory);
+    formats::sweep_temporary_checkpoints(directory / "checkpoints");
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
     trainer->set_first_weights();
     Config kept = trainer->config_;
@@ -112,7 +96,6 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
         kept.weights = std::filesystem::absolute(config.weights).string();
         trainer->save_newest();  // before config.toml makes it a run: no resume needs that file
     }
-    write_file_atomic(directory / "config.toml", kept.text());
     const nlohmann::json environment{{"pome", "0.1.0"},
                                      {"device", device.name()},
                                      {"threads", pool.threads()},
@@ -122,6 +105,7 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
                                        {"extras", *trainer->config_.engine.extras},
                                        {"overlap", *trainer->config_.engine.overlap}}}};
     write_file_atomic(directory / "environment.json", environment.dump(1) + "\n");
+    write_file_atomic(directory / "config.toml", kept.text());  // last: from now on it is a run
     trainer->metrics_.emplace(directory / metrics_name);
     return trainer;
 }
@@ -129,14 +113,16 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
 std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
                                          device::Device& device, ThreadPool& pool) {
     const Config config = run_config(directory);
+    sweep_temporary_files(directory);
     formats::sweep_temporary_checkpoints(directory / "checkpoints");
     std::unique_ptr<Trainer> trainer(new Trainer(config, directory, device, pool));
-    const auto checkpoints = numbered_checkpoints(directory / "checkpoints");
+    const auto checkpoints = numbered_checkpoints(directory);
     if (checkpoints
             .empty()) {  // stopped before its first checkpoint: the beginning is the same again
         trainer->set_first_weights();
     } else {
         trainer->load(checkpoints.front());
+        trainer->drop_old_checkpoints();  // one that was killed may have more than it should
     }
     trainer->metrics_.emplace(directory / metrics_name,
                               trainer->step_ + (trainer->step_open_ ? 0 : 1));
@@ -145,15 +131,47 @@ std::unique_ptr<Trainer> Trainer::resume(const std::filesystem::path& directory,
 
 void Trainer::set_first_weights() {
     if (config_.weights.empty()) {
+        ParameterSet first(architecture_);
         Random random(config_.run.seed);
-        weights_.initialize(random);
+        first.initialize(random);
+        take_weights(std::move(first));
         return;
     }
-    const LoadedModel loaded = load_model(config_.weights);
+    LoadedModel loaded = load_model(config_.weights);
     expect_same_model(loaded.architecture.config, config_.model, config_.weights);
-    const auto from = loaded.weights.all();
-    std::copy(from.begin(), from.end(), weights_.all().begin());
     weights_notes_ = loaded.notes;
+    take_weights(std::move(loaded.weights));
+}
+
+std::function<bool(const std::string&)> Trainer::hosts() const {
+    return [this](const std::string& parameter) { return !pipeline_->keeps(parameter); };
+}
+
+void Trainer::take_weights(ParameterSet all) {
+    if (weights_.is_whole()) {
+        weights_ = std::move(all);
+        return;
+    }
+    pipeline_->stage_weights(all);  // it takes its own, once
+    weights_.copy_from(all);
+}
+
+std::int64_t Trainer::host_parameters() const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+        count += weights_.values(i).size();
+    }
+    return static_cast<std::int64_t>(count);
+}
+
+ParameterSet Trainer::weights() const {
+    if (weights_.is_whole()) {
+        return weights_;
+    }
+    ParameterSet all(architecture_);
+    all.copy_from(weights_);
+    pipeline_->fetch_weights(all);
+    return all;
 }
 
 Trainer::Update Trainer::update() {
@@ -206,7 +224,7 @@ Trainer::Update Trainer::update() {
     rule.weight_decay = static_cast<float>(o.weight_decay);
     pipeline_->update(rule);
     for (std::size_t i = 0; i < weights_.size(); ++i) {
-        if (pipeline_->keeps(weights_.parameter(i).name)) {
+        if (!weights_.holds(i)) {
             continue;
         }
         rule.weight_decay =
@@ -282,8 +300,9 @@ void Trainer::finish_step(const std::function<void(const Report&)>& report) {
         line.host_ms = line.milliseconds - line.device_ms - line.io_ms - line.wait_ms;
         line.tokens_per_second =
             n * static_cast<double>(config_.run.batch * config_.run.sequence) / (busy_ms_ / 1000.0);
+        line.compiles = compiles();
         line.extras = extras();
-        log(line);
+        metrics_->append(line.json());
         report(line);
         pipeline_->times() = {};
         loss_sum_ = busy_ms_ = 0.0;
@@ -355,29 +374,6 @@ Outcome Trainer::run_updates(const std::function<void(const Report&)>& report,
     }
 }
 
-void Trainer::log(const Report& line) {
-    nlohmann::json record{{"step", line.step},
-                          {"train_loss", number(line.train_loss)},
-                          {"validation_loss", number(line.validation_loss)},
-                          {"learning_rate", line.learning_rate},
-                          {"grad_norm", number(line.gradient_norm)},
-                          {"loss_scale", line.loss_scale},
-                          {"skipped", line.skipped},
-                          {"ms_per_step", line.milliseconds},
-                          {"device_ms", line.device_ms},
-                          {"host_ms", line.host_ms},
-                          {"io_ms", line.io_ms},
-                          {"wait_ms", line.wait_ms},
-                          {"tokens_per_second", line.tokens_per_second}};
-    for (const ExtraReport& extra : line.extras) {
-        record["extras"][extra.name] = {{"runs", extra.runs},
-                                        {"host_ms", extra.host_ms},
-                                        {"device_ms", extra.device_ms},
-                                        {"io_ms", extra.io_ms}};
-    }
-    metrics_->append(record);
-}
-
 std::vector<ExtraReport> Trainer::extras() const {
     std::vector<ExtraReport> reports;
     for (const auto& [extra, cost] : pipeline_->extra_costs()) {
@@ -413,24 +409,28 @@ void Trainer::finish_trace(bool ended) {
 }
 
 void Trainer::save_newest() {
-    save(fmt::format("step_{:08}", step_));
-    const auto checkpoints = numbered_checkpoints(directory_ / "checkpoints");
+    save(checkpoint_name(step_));
+    drop_old_checkpoints();
+}
+
+void Trainer::drop_old_checkpoints() {
+    const auto checkpoints = numbered_checkpoints(directory_);
     for (std::size_t i = static_cast<std::size_t>(config_.run.keep_last); i < checkpoints.size();
          ++i) {
-        std::error_code ignored;
-        std::filesystem::remove_all(checkpoints[i], ignored);
+        formats::remove_checkpoint(checkpoints[i]);
     }
 }
 
 void Trainer::save(const std::string& name) {
-    pipeline_->fetch_weights(weights_);
+    std::optional<ParameterSet> fetched;
+    if (!weights_.is_whole()) {
+        fetched = this->weights();
+    }
+    const ParameterSet& weights = fetched ? *fetched : weights_;
     auto moments = pipeline_->state();
     for (const auto& [set, prefix] : {std::pair{&m_, "m."}, std::pair{&v_, "v."}}) {
-        auto views = tensor_views(*set, prefix);
-        for (std::size_t i = 0; i < views.size(); ++i) {
-            if (!pipeline_->keeps(set->parameter(i).name)) {
-                moments.push_back(std::move(views[i]));
-            }
+        for (auto& view : tensor_views(*set, prefix)) {
+            moments.push_back(std::move(view));
         }
     }
     const WindowSampler::State& cursor = sampler_.state();
@@ -453,8 +453,8 @@ void Trainer::save(const std::string& name) {
         {"product_exponents", pipeline_->product_exponents()},
         {"sampler",
          {{"random", cursor.random}, {"epoch", cursor.epoch}, {"position", cursor.position}}}};
-    formats::write_checkpoint(directory_ / "checkpoints" / name, tensor_views(weights_, ""),
-                              moments, state, model_metadata(config_.model));
+    formats::write_checkpoint(directory_ / "checkpoints" / name, tensor_views(weights, ""), moments,
+                              state, model_metadata(config_.model));
 }
 
 void Trainer::load(const std::filesystem::path& path) {
@@ -466,9 +466,8 @@ void Trainer::load(const std::filesystem::path& path) {
              "{}: made for another model than the run's config.toml describes", source);
     }
     fill(weights_, checkpoint.model(), "", source);
-    const auto hosts = [&](const std::string& parameter) { return !pipeline_->keeps(parameter); };
-    fill(m_, checkpoint.optimizer(), "m.", source, hosts);
-    fill(v_, checkpoint.optimizer(), "v.", source, hosts);
+    fill(m_, checkpoint.optimizer(), "m.", source);
+    fill(v_, checkpoint.optimizer(), "v.", source);
     pipeline_->restore_state(checkpoint.optimizer(), source);
     try {
         const auto& state = checkpoint.state();

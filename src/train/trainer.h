@@ -16,25 +16,12 @@
 #include "train/dataset.h"
 #include "train/evaluate.h"
 #include "train/language_model.h"
+#include "train/report.h"
+#include "train/run_directory.h"
 #include "train/schedule.h"
 #include "train/selection.h"
 
 namespace pome::train {
-
-/// One line of a run's metrics.
-struct Report {
-    std::int64_t step = 0;         ///< updates tried so far
-    double train_loss = 0.0;       ///< mean over the updates since the last report
-    double validation_loss = 0.0;  ///< the newest one; NaN before the first
-    double learning_rate = 0.0;
-    double gradient_norm = 0.0;  ///< before clipping, of the newest update; NaN when it was skipped
-    double loss_scale = 1.0;
-    std::int64_t skipped = 0;   ///< updates lost to overflow in the whole run
-    double milliseconds = 0.0;  ///< mean per update, and its parts
-    double device_ms = 0.0, host_ms = 0.0, io_ms = 0.0, wait_ms = 0.0;
-    double tokens_per_second = 0.0;
-    std::vector<ExtraReport> extras;  ///< of the process so far
-};
 
 /// How a run ended.
 enum class Outcome : std::uint8_t {
@@ -65,8 +52,10 @@ class Trainer {
     Outcome run(const std::function<void(const Report&)>& report, const std::atomic<bool>& stop);
 
     const model::Architecture& architecture() const { return architecture_; }
-    /// Those that the pipeline keeps are as they were last saved.
-    const ParameterSet& weights() const { return weights_; }
+    /// A copy of all of them, the pipeline's own among them.
+    ParameterSet weights() const;
+    /// Parameters that have fp32 weights, gradients and moments on the host.
+    std::int64_t host_parameters() const;
     const Config& config() const { return config_; }
     std::int64_t step() const { return step_; }
     const Choice& choice() const { return choice_; }  ///< the pipeline and why
@@ -91,13 +80,16 @@ class Trainer {
         double gradient_norm = 0.0;
     };
     void set_first_weights();  ///< of model.weights, or random
+    void take_weights(ParameterSet all);
+    /// Which parameters are the host's: the pipeline does not keep them.
+    std::function<bool(const std::string&)> hosts() const;
     Update update();
     Phase stage_weights();
     void finish_step(const std::function<void(const Report&)>& report);
     void save(const std::string& name);
     void save_newest();
+    void drop_old_checkpoints();  ///< all but the keep_last newest
     void load(const std::filesystem::path& checkpoint);
-    void log(const Report& report);
     Outcome run_updates(const std::function<void(const Report&)>& report,
                         const std::atomic<bool>& stop);
     void finish_trace(bool ended);
@@ -109,10 +101,11 @@ class Trainer {
     ThreadPool& pool_;
     Choice choice_;
     model::Architecture architecture_;
-    ParameterSet weights_, gradients_, m_, v_;
+    std::unique_ptr<Pipeline> pipeline_;
+    ParameterSet weights_, gradients_, m_,
+        v_;  ///< of the parameters that the pipeline does not keep
     TokenDataset data_, validation_;
     WindowSampler sampler_;
-    std::unique_ptr<Pipeline> pipeline_;
     std::unique_ptr<LanguageModel> language_model_;
     LossScale loss_scale_;
     std::int64_t step_ = 0;     ///< updates tried
@@ -132,9 +125,6 @@ class Trainer {
     std::filesystem::path trace_file_;  ///< empty: no trace, or it is written
     std::int64_t trace_updates_ = 0;    ///< still to be recorded
 };
-
-/// The config that a run directory keeps.
-Config run_config(const std::filesystem::path& directory);
 
 /// The form in which a config wants stages written.
 model::Form stage_form(const EngineConfig& engine, std::int64_t sequence);

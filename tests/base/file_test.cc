@@ -127,5 +127,18 @@ TEST(Files, ATemporaryDirectoryIsPrivateAndRemoved) {
     EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST(Files, SweepingRemovesWhatKilledWritersLeft) {
+    const TemporaryDirectory work;
+    for (const char* name : {"config.toml.tmp-AbC123", "config.toml", ".tmp-AbC123",
+                             "a.tmp-long-name", "metrics.jsonl.tmp-xyz"}) {
+        write_file_atomic(work.path() / name, std::string_view("x"));
+    }
+    std::filesystem::create_directory(work.path() / "d.tmp-AbC123");
+    sweep_temporary_files(work.path());
+    EXPECT_FALSE(std::filesystem::exists(work.path() / "config.toml.tmp-AbC123"));
+    EXPECT_EQ(entries_in(work.path()), 5U) << "only what bears an AtomicFile's name";
+    EXPECT_NO_THROW(sweep_temporary_files(work.path() / "missing"));
+}
+
 }  // namespace
 }  // namespace pome

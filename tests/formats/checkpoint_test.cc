@@ -241,5 +241,16 @@ TEST(Checkpoint, AHalfWrittenOneIsNeverPutBack) {
     EXPECT_TRUE(names_in(work.path()).empty());
 }
 
+TEST(Checkpoint, IsRemovedWholeAndWhatIsLeftIsSwept) {
+    const TemporaryDirectory work;
+    write(work.path() / "old", 1);
+    write(work.path() / "new", 2);
+    // A remover that was killed left a part of another under the name that it goes by then.
+    std::filesystem::create_directories(work.path() / ".tmp-old" / "rest");
+    remove_checkpoint(work.path() / "old");
+    EXPECT_EQ(names_in(work.path()), (Names{"new"}));
+    EXPECT_NO_THROW(remove_checkpoint(work.path() / "old"));
+}
+
 }  // namespace
 }  // namespace pome::formats

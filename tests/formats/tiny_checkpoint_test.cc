@@ -86,5 +86,30 @@ TEST(TinyCheckpoint, RefusesWhatIsNone) {
                    with(file, 92, std::numeric_limits<float>::quiet_NaN()));
 }
 
+TEST(TinyCheckpoint, IsWrittenAsItWasRead) {
+    Bytes file = checkpoint(2, 3);
+    const auto c = parse_tiny_checkpoint(file, "t.bin");
+    const TemporaryDirectory work;
+    write_tiny_checkpoint(work.path() / "t.bin", c);
+    for (const std::size_t at : {56U, 60U}) {  // steps and batches of its clocks
+        file = with(file, at, std::int32_t{0});
+    }
+    EXPECT_EQ(read_file(work.path() / "t.bin"), file);
+}
+
+TEST(TinyCheckpoint, WhatTheFormatCannotHoldIsNotWritten) {
+    auto c = parse_tiny_checkpoint(checkpoint(2, 3), "t.bin");
+    c.step = std::int64_t{1} << 31;
+    test::expect_error(Code::invalid_argument,
+                       "[formats.tiny_checkpoint] t.bin: step is 2147483648, a tiny_train "
+                       "checkpoint holds 0 to 2147483647",
+                       [&] { write_tiny_checkpoint("t.bin", c); });
+    c.step = 0;
+    c.w2.pop_back();
+    test::expect_error(Code::invalid_argument,
+                       "[formats.tiny_checkpoint] t.bin: W2 has 5 values, 2 times 3 were expected",
+                       [&] { write_tiny_checkpoint("t.bin", c); });
+}
+
 }  // namespace
 }  // namespace pome::formats

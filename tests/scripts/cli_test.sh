@@ -301,10 +301,4 @@ fi
 "$pome" train "$source/examples/digits.toml" --set digits.steps=30 --set digits.train_pictures=512 --set digits.hidden=16 --set optimizer.learning_rate=1e-2 --json >digits.txt ||
     fail "train examples/digits.toml"
 grep -q '"accuracy":0\.[2-9].*"step":30' digits.txt || fail "drawn digits after 30 steps: $(cat digits.txt)"
-"$pome" train "$source/examples/tiny.toml" >tiny.txt || fail "train examples/tiny.toml"
-for line in "step 0     loss=0.500921" "step 200   loss=0.499994" "step 400   loss=0.360518" "step 480, 100 compiles, loss=0.121289" \
-    "step 780   loss=0.042563" "step 880   loss=0.003584" "step 960, 100 compiles, loss=0.001957" "step 1840  loss=0.001435" \
-    "step 1920, 100 compiles, loss=0.001428"; do
-    grep -qF "$line" tiny.txt || fail "the published M4 Max run: no line '$line'"
-done
 echo "cli: all cases passed"

@@ -13,6 +13,7 @@
 #include "train/blzt_model.h"
 #include "train/dynamic_pipeline.h"
 #include "train/language_model.h"
+#include "train/small_run.h"
 
 namespace pome::train {
 namespace {
@@ -329,6 +330,27 @@ TEST(ModelFile, Stories260KSurvivesBothFormats) {
     const auto again = load_model(work.path() / "m.bin");
     EXPECT_EQ(again.architecture.config, loaded.architecture.config);
     expect_equal_weights(again, loaded);
+}
+
+TEST(ModelFile, ARunWithoutABestCheckpointHasItsNewest) {
+    const TemporaryDirectory work;
+    prepare_data(work.path());
+    Config config = small_config(work.path());
+    config.run.steps = 3;
+    config.run.save_every = 1;
+    config.run.validate_every = 1000;
+    const auto run = work.path() / "run";
+    train_to_the_end(run, &config);
+    std::filesystem::remove_all(run / "checkpoints" / "best");
+    const auto newest = load_model(run / "checkpoints" / "step_00000003").weights;
+    const auto found = load_model(run).weights;
+    EXPECT_TRUE(std::equal(found.all().begin(), found.all().end(), newest.all().begin()));
+    for (const char* step : {"step_00000002", "step_00000003"}) {
+        std::filesystem::remove_all(run / "checkpoints" / step);
+    }
+    EXPECT_EQ(error_text([&] { load_model(run); }),
+              "[train.model_file] " + run.string() +
+                  ": neither a checkpoint nor a run directory with one");
 }
 
 }  // namespace

@@ -110,9 +110,7 @@ TEST(ResidentPipeline, AnUpdateThatOverflowsLeavesTheStateAlone) {
     ThreadPool pool(1);
     const auto m4 = device::emulator::make_emulator("m4", {}, pool);
     const auto trainer = Trainer::create(config, run, *m4, pool);
-    ParameterSet before(trainer->architecture());
-    std::copy(trainer->weights().all().begin(), trainer->weights().all().end(),
-              before.all().begin());
+    const ParameterSet before = trainer->weights();
     std::atomic<bool> stop{false};
     trainer->run([&](const Report& report) { stop = report.step >= 5; }, stop);
     // Five updates, five overflows: the saved state is the start's, to the 22 bits it has.
@@ -130,6 +128,27 @@ TEST(ResidentPipeline, AnUpdateThatOverflowsLeavesTheStateAlone) {
     EXPECT_GT(last["skipped"].get<int>(), 5);
     EXPECT_LT(last["skipped"].get<int>(), 40);
     EXPECT_LT(last["validation_loss"].get<double>(), 5.5);
+}
+
+TEST(ResidentPipeline, TheHostHoldsNothingOfWhatTheEngineKeeps) {
+    const TemporaryDirectory work;
+    prepare_data(work.path());
+    Config config = resident_config(work.path());
+    ThreadPool pool(1);
+    const auto m4 = device::emulator::make_emulator("m4", {}, pool);
+    const auto trainer = Trainer::create(config, work.path() / "run", *m4, pool);
+    // Embedding and norms: the matrices of the blocks are the engine's.
+    EXPECT_EQ(trainer->host_parameters(), 320 * 32 + 5 * 32);
+    // And yet a copy of all is what the seed says, to the 22 bits that the state has.
+    ParameterSet first(trainer->architecture());
+    Random random(config.run.seed);
+    first.initialize(random);
+    const ParameterSet weights = trainer->weights();
+    ASSERT_EQ(weights.all().size(), first.all().size());
+    for (std::size_t i = 0; i < first.all().size(); ++i) {
+        const auto was = static_cast<double>(first.all()[i]);
+        EXPECT_NEAR(static_cast<double>(weights.all()[i]), was, 0x1p-21 * std::fabs(was) + 0x1p-34);
+    }
 }
 
 TEST(ResidentPipeline, IsRefusedWhereWeightsCannotBeInputs) {

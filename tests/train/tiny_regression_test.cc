@@ -7,13 +7,15 @@
 
 #include <map>
 
+#include "base/file.h"
 #include "device/emulator/emulator.h"
 #include "support/test_data.h"
 
 namespace pome::train {
 namespace {
 
-/// step -> loss as printed; restarts at their negative step, the end at 2000.
+/// step -> loss as printed; restarts at their negative step, the end at 2000. A device stands for a
+/// process, as far as compiles go, and everything else goes through the checkpoint's file.
 std::map<std::int64_t, std::string> losses(const TinyConfig& config) {
     ThreadPool pool(1);
     std::map<std::int64_t, std::string> found;
@@ -22,22 +24,26 @@ std::map<std::int64_t, std::string> losses(const TinyConfig& config) {
     if (config.numerics == "fast") {
         options.mode = device::emulator::Mode::fast;
     }
-    run_tiny(
-        config,
-        [&] {
-            return device::emulator::make_emulator(
-                config.device.substr(std::string("emulator:").size()), options, pool);
-        },
-        [&](const TinyReport& line) {
+    const TemporaryDirectory work;
+    const auto file = work.path() / "checkpoint.bin";
+    formats::write_tiny_checkpoint(file, begin_tiny(config));
+    for (bool finished = false; !finished;) {
+        const auto device = device::emulator::make_emulator(
+            config.device.substr(std::string("emulator:").size()), options, pool);
+        auto checkpoint = formats::read_tiny_checkpoint(file);
+        finished = run_tiny(config, checkpoint, *device, [&](const TinyReport& line) {
             const bool restart = line.kind == TinyReport::Kind::restart;
             restarts += restart ? 1 : 0;
             if (restart) {
                 EXPECT_EQ(line.compiles, 100);
+                EXPECT_EQ(device->compiles(), 100);
             }
             if (line.printed) {
                 found[restart ? -line.step : line.step] = fmt::format("{:.6f}", line.loss);
             }
         });
+        formats::write_tiny_checkpoint(file, checkpoint);
+    }
     EXPECT_EQ(restarts, (config.steps - 1) / 480);
     return found;
 }
@@ -81,6 +87,42 @@ TEST(GoldenTrace, OtherRulesMissItAsPublished) {
     const auto found = losses(config);
     EXPECT_EQ(found.at(200), "0.499994");
     EXPECT_EQ(found.at(400), "0.360544");
+}
+
+/// The device's budget is a real one: a run that does not keep to it ends there.
+TEST(TinyRun, NeedsItsBudgetBelowTheDevices) {
+    ThreadPool pool(1);
+    TinyConfig config;
+    config.compile_budget = 1000;
+    const auto device = device::emulator::make_emulator("m4max", {}, pool);
+    auto checkpoint = begin_tiny(config);
+    const std::string said =
+        error_text([&] { run_tiny(config, checkpoint, *device, [](const TinyReport&) {}); });
+    EXPECT_NE(said.find("W1 backward failed to compile twice: [device.compile] emulator:m4max: "
+                        "_ANECompiler : ANECCompile() FAILED err=(): the process has compiled 119 "
+                        "programs"),
+              std::string::npos)
+        << said;
+    EXPECT_EQ(device->compiles(), 119);
+}
+
+TEST(TinyRun, RefusesACheckpointOfOtherSizes) {
+    ThreadPool pool(1);
+    const auto device = device::emulator::make_emulator("m4max", {}, pool);
+    TinyConfig config;
+    auto checkpoint = begin_tiny(config);
+    config.hidden = 64;
+    EXPECT_EQ(error_text([&] { run_tiny(config, checkpoint, *device, [](const TinyReport&) {}); }),
+              "[train.tiny] the checkpoint's hidden is 128, the config has tiny.hidden = 64");
+    EXPECT_EQ(device->compiles(), 0);
+}
+
+TEST(TinyConfig, IsReadAsItIsWritten) {
+    TinyConfig config;
+    config.steps = 77;
+    config.learning_rate = 0.1;
+    config.device = "emulator:m1";
+    EXPECT_EQ(parse_tiny_config(config.text(), "t.toml", {}).text(), config.text());
 }
 
 TEST(TinyConfig, MistakesAreNamed) {
