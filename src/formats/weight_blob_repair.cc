@@ -62,6 +62,14 @@ BlobDiagnosis diagnose_blob(std::span<const std::byte> file) {
             "0xEFBEADDE\" puts DE AD BE EF on the disk");
     }
     if (in.size() < 2 * line || in.u32(line) != sentinel) {
+        // Other formats have a 2 there too (BLZT checkpoints); a storage header has zeros behind
+        // it.
+        const bool is_rest_zero = std::all_of(file.begin() + 8, file.begin() + line,
+                                              [](std::byte b) { return b == std::byte{0}; });
+        if (!is_rest_zero) {
+            return {BlobFault::unknown,
+                    "no record at byte 64, and no storage header: no weight blob", false, 0, 0};
+        }
         return without_record(in);
     }
     if (!is_header) {

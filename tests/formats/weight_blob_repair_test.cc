@@ -98,6 +98,11 @@ TEST(WeightBlobRepair, WhatIsNoBlobIsLeftAlone) {
     unknown({});
     unknown(Bytes(63));
     unknown(data());
+    Bytes checkpoint(4096);  // BLZT version 2: its version lies where a blob's does
+    put<std::uint32_t>(checkpoint, 0, 0x424C5A54);
+    put<std::uint32_t>(checkpoint, 4, 2);
+    put<std::uint32_t>(checkpoint, 12, 10000);
+    unknown(checkpoint);
     EXPECT_FALSE(diagnose_blob(Bytes(line)).repairable);  // nothing behind the header
 }
 
