@@ -141,6 +141,7 @@ class Plan {
     /// Of the evaluations so far: operations for which something was counted.
     std::vector<OperationCounts> counts() const;
 
+    std::int64_t arena_elements() const { return static_cast<std::int64_t>(arena_.size()); }
     /// Of the arena, the constants and the surfaces that are bound; without the packing of
     /// products.
     std::int64_t bytes() const;
