@@ -1,8 +1,17 @@
 #!/bin/sh
-# Measures a training step of the Stories110M shape and the products and other ops inside it; figures go to BUILD/bench/*.json.
+# Measures a training step of the Stories110M shape and what is inside it, and asks the time model of chips; figures go to
+# BUILD/bench/*.json.
 set -eu
 build=${1:-build}
 mkdir -p "$build/bench"
 "$build/bench_matmul" --json "$build/bench/matmul.json"
 "$build/bench_ops" --json "$build/bench/ops.json"
 "$build/pome" bench train_step --model stories110M --sequence 256 --steps 5 --json "$build/bench/train_step.json"
+"$build/pome" bench compare --device emulator:m4max --json "$build/bench/compare.json"
+# What the time model says of chips: nothing of these was measured on one.
+"$build/pome" bench peak --device emulator:m4max --emulate --json "$build/bench/peak.json"
+"$build/pome" bench int8 --device emulator:m4 --json "$build/bench/int8.json"
+"$build/pome" bench dispatch --device emulator:m4max+dispatch-macos26 --emulate --json "$build/bench/dispatch.json"
+"$build/pome" bench sram --device emulator:m4max+dispatch-macos26 --json "$build/bench/sram.json"
+"$build/pome" bench compile --device emulator:m4 --json "$build/bench/compile.json"
+"$build/pome" bench train --device emulator:m4max --json "$build/bench/train.json"

@@ -43,4 +43,12 @@ void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, st
     });
 }
 
+std::string blas_name() {
+#ifdef __APPLE__
+    return "Accelerate";
+#else
+    return openblas_get_config();
+#endif
+}
+
 }  // namespace pome::kernels

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/thread_pool.h"
 
@@ -12,5 +13,8 @@ namespace pome::kernels {
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
           float alpha, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
           float beta, float* c, std::int64_t ldc, ThreadPool& pool);
+
+/// The system's BLAS with its version and the processor that it chose its kernels for.
+std::string blas_name();
 
 }  // namespace pome::kernels
