@@ -1,5 +1,6 @@
 #!/bin/sh
-# Measures a training step of the Stories110M shape and the products and other ops inside it; figures go to BUILD/bench/*.json.
+# Measures a training step of the Stories110M shape and what is inside it, and asks the time model of chips; figures go to
+# BUILD/bench/*.json.
 set -eu
 build=${1:-build}
 mkdir -p "$build/bench"
@@ -12,3 +13,11 @@ if [ -x "$build/bench_generate" ]; then
 else
     echo "bench_generate was not built: it needs a C compiler with OpenMP" >&2
 fi
+"$build/pome" bench compare --device emulator:m4max --json "$build/bench/compare.json"
+# What the time model says of chips: nothing of these was measured on one.
+"$build/pome" bench peak --device emulator:m4max --emulate --json "$build/bench/peak.json"
+"$build/pome" bench int8 --device emulator:m4 --json "$build/bench/int8.json"
+"$build/pome" bench dispatch --device emulator:m4max+dispatch-macos26 --emulate --json "$build/bench/dispatch.json"
+"$build/pome" bench sram --device emulator:m4max+dispatch-macos26 --json "$build/bench/sram.json"
+"$build/pome" bench compile --device emulator:m4 --json "$build/bench/compile.json"
+"$build/pome" bench train --device emulator:m4max --json "$build/bench/train.json"

@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 fail() { echo "FAILED: $1"; exit 1; }
-for command in "" train generate eval devices run lint legalize inspect plan probe doctor data "data prepare" "data stories" "bench train_step" convert; do
+for command in "" train generate eval devices run lint legalize inspect plan probe doctor data "data prepare" "data stories" bench "bench peak" "bench int8" "bench dispatch" "bench sram" "bench compile" "bench train" "bench train_step" "bench compare" convert; do
     # shellcheck disable=SC2086
     "$pome" $command --help | grep -q "Example" || fail "pome $command --help shows no example"
 done

@@ -17,7 +17,7 @@ namespace {
 /// go.
 struct Parameter {
     std::string key;
-    std::string file;                ///< "m4", "routes/in-memory"
+    std::string file;                ///< "m4", "routes/in-memory", "alternatives/never-off"
     std::vector<std::string> chips;  ///< that it holds for; empty: all that inherit the file
     double start, least, most;
     double TimeFacts::*time = nullptr;
@@ -61,7 +61,7 @@ std::vector<Parameter> time_parameters() {
          {"m3", 180.0, {"m3", "m3pro", "m3max"}},
          {"m3ultra", 230.0, {"m3ultra"}},
          {"m4", 95.0, {"m4", "m4pro"}},
-         {"m4max", 150.0, {"m4max"}},
+         {"alternatives/dispatch-macos26", 150.0, all},
          {"m5", 65.0, {"m5", "m5max"}},
          {"m5pro", 74.0, {"m5pro"}},
          {"m6", 200.0, m6}});
@@ -188,9 +188,13 @@ class Fit {
 
   private:
     bool holds(const Parameter& parameter, const Profile& profile) const {
-        constexpr std::string_view routes = "routes/";
+        constexpr std::string_view routes = "routes/", alternatives = "alternatives/";
         if (parameter.file.starts_with(routes)) {
             return parameter.file.substr(routes.size()) == profile.route;
+        }
+        if (parameter.file.starts_with(alternatives)) {
+            return profile.name.find("+" + parameter.file.substr(alternatives.size())) !=
+                   std::string::npos;
         }
         return parameter.chips.empty() || std::find(parameter.chips.begin(), parameter.chips.end(),
                                                     profile.chip) != parameter.chips.end();
