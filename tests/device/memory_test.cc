@@ -16,7 +16,7 @@ void expect_lean(const mil::Function& function, const mil::WeightFiles& files,
                  const std::string& name) {
     SCOPED_TRACE(name);
     ThreadPool pool(2);
-    const auto device = emulator::make_emulator("m4", {}, pool);
+    const auto device = emulator::make_emulator("m4/e5rt", {}, pool);
     const auto executable = device->compile({mil::make_program(function), files});
     std::map<std::string, Surface> surfaces;
     Bindings bindings;
