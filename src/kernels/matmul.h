@@ -38,9 +38,7 @@ class MatmulScratch {
   public:
     /// At least `count` floats, 64-byte aligned; contents are undefined.
     float* reserve(std::size_t count);
-    std::int64_t bytes() const {
-        return static_cast<std::int64_t>(memory_.size() * sizeof(float));
-    }
+    std::int64_t bytes() const { return static_cast<std::int64_t>(memory_.size() * sizeof(float)); }
 
   private:
     std::vector<float> memory_;

@@ -276,6 +276,26 @@ double operand_of(fp16 x) {
     return is_nan(x) ? std::numeric_limits<double>::infinity() : static_cast<double>(to_float(x));
 }
 
+/// Sums of tiles hold two bits more than their fraction: up to this many a float holds them.
+constexpr int most_float_bits = 22;
+
+/// A tile's sum in double, for rules with more fraction bits than the vectors hold; element k is
+/// x[k * stride].
+double wide_tile_sum(const fp16* x, std::int64_t stride, std::int64_t count, int bits) {
+    double part = operand_of(x[0]);
+    for (std::int64_t k = 1; k < count; ++k) {
+        const double next = operand_of(x[k * stride]);
+        const double larger = std::max(std::fabs(part), std::fabs(next));
+        if (larger == 0.0 || std::isinf(larger)) {
+            part += next;
+            continue;
+        }
+        const double unit = std::ldexp(1.0, std::ilogb(larger) - bits);
+        part = std::trunc(part / unit) * unit + std::trunc(next / unit) * unit;
+    }
+    return part;
+}
+
 fp16 finish(double sum, const Numerics::Reduction& rules) {
     return std::isnan(sum) || sum == 0.0 ? fp16{0} : to_fp16(sum, rules.output);
 }
@@ -283,7 +303,8 @@ fp16 finish(double sum, const Numerics::Reduction& rules) {
 /// Sums (count 0) or means of x [outer, count, inner].
 void sum_all(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
              bool is_mean, const Numerics::Reduction& rules) {
-    if (rules.narrow && inner == 1 && rules.tile == 4) {
+    if (rules.narrow && inner == 1 && rules.tile == 4 &&
+        rules.tile_fraction_bits <= most_float_bits) {
         constexpr std::int64_t most = 64;
         double sums[most];
         for (std::int64_t o = 0; o < outer; o += most) {
@@ -330,6 +351,16 @@ void add_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows, std::int
         for (std::int64_t k = 0; k < rows; ++k) {
             for (std::int64_t i = 0; i < columns; ++i) {
                 sums[i] += operand_of(x[k * stride + i]);
+            }
+        }
+        return;
+    }
+    if (rules.tile_fraction_bits > most_float_bits) {
+        for (std::int64_t k = 0; k < rows; k += rules.tile) {
+            const std::int64_t some = std::min<std::int64_t>(rules.tile, rows - k);
+            for (std::int64_t i = 0; i < columns; ++i) {
+                sums[i] +=
+                    wide_tile_sum(x + k * stride + i, stride, some, rules.tile_fraction_bits);
             }
         }
         return;
