@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/engine_record.h"
 #include "device/apple/apple_device.h"
 #include "device/apple/hardware_status.h"
 #include "device/apple/route.h"
@@ -33,13 +34,9 @@ std::vector<const device::Profile*> chosen(const DevicesCommand& options) {
     return profiles;
 }
 
-device::apple::Survey engine_here() {
-    return device::apple::survey(device::apple::Options::runtime_from_environment());
-}
-
 /// What this machine has of the system's interface: nothing is compiled or evaluated.
 void print_engine(bool verbose) {
-    const auto found = engine_here();
+    const auto found = survey_engine();
     if (!found.runtime) {
         fmt::print("{:<20} not here: {}\n", "apple", found.reason);
         return;
@@ -59,28 +56,10 @@ void print_engine(bool verbose) {
     }
 }
 
-nlohmann::json engine_json() {
-    const auto found = engine_here();
-    nlohmann::json record{
-        {"name", "apple"}, {"available", found.is_available()}, {"reason", found.reason}};
-    if (found.runtime) {
-        record["machine"] = found.machine.text();
-        record["chip"] = found.identification.chip;
-        record["stand_in"] = found.runtime->is_replacement();
-        record["missing"] = nlohmann::json::array();
-        for (const auto& check : found.runtime->checks()) {
-            if (check.state != device::apple::ApiCheck::State::present) {
-                record["missing"].push_back(check.text());
-            }
-        }
-    }
-    return record;
-}
-
 void print_json(const DevicesCommand& options) {
     nlohmann::json list = nlohmann::json::array();
     if (options.device.empty()) {
-        list.push_back(engine_json());
+        list.push_back(engine_record());
     }
     list.push_back({{"name", "reference"}, {"arithmetic", "double"}});
     for (const auto* profile : chosen(options)) {

@@ -15,6 +15,7 @@
 #include "base/data_directory.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/engine_record.h"
 #include "device/profile.h"
 #include "kernels/libraries.h"
 
@@ -109,17 +110,6 @@ std::string power_source() {
 #endif
 }
 
-/// What of an engine this program can reach. A backend for one adds its classes, routes and whether
-/// it runs in a virtual machine here.
-Json engine() {
-#ifdef __APPLE__
-    return {{"reachable", false}, {"why", "this build of pome has no backend for the engine"}};
-#else
-    return {{"reachable", false},
-            {"why", "Apple's Neural Engine exists under macOS on Apple's processors only"}};
-#endif
-}
-
 /// One fact of a profile: its value, and how it is known.
 Json fact_of(const device::Profile& profile, std::string_view key) {
     for (const auto& fact : profile.facts) {
@@ -130,7 +120,7 @@ Json fact_of(const device::Profile& profile, std::string_view key) {
     return "unknown";
 }
 
-Json choice() {
+Json choice(bool engine_is_available) {
     const std::string name = DeviceOptions{}.device;
     const device::Profile& profile = find_device_profile(name);
     Json budgets = Json::object();
@@ -139,7 +129,9 @@ Json choice() {
             fact_of(device::find_profile(profile.chip + "/" + route), "limits.compile_budget");
     }
     return {{"device", name},
-            {"why", "no engine is reachable: an emulator, the default of every command"},
+            {"why", engine_is_available
+                        ? "the default of every command; --device auto takes the engine"
+                        : "no engine is reachable: an emulator, the default of every command"},
             {"route", profile.route},
             {"others", "`pome devices` lists emulators of every chip, and the reference"},
             {"compile_budget_by_route", budgets}};
@@ -234,15 +226,20 @@ void print_section(const Json& section, const std::string& indent) {
 }
 
 void doctor(bool json) {
+    const Json engine = engine_record();
+    const bool available = engine["available"];
     const Json report{
-        {"pome", version},          {"machine", machine()},     {"power_source", power_source()},
-        {"engine", engine()},       {"choice", choice()},       {"data", data()},
+        {"pome", version},          {"machine", machine()},        {"power_source", power_source()},
+        {"engine", engine},         {"choice", choice(available)}, {"data", data()},
         {"libraries", libraries()}, {"environment", settings()}};
     if (json) {
         fmt::print("{}\n", report.dump(-1, ' ', false, Json::error_handler_t::replace));
         return;
     }
     print_section(report, "");
+    if (available) {
+        return;
+    }
     fmt::print(
         "No engine is reachable here. Use an emulator: pome train ... --set "
         "engine.device=emulator:m4, pome run ... --device emulator:m4\n");

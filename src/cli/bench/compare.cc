@@ -100,7 +100,8 @@ void run(const CompareOptions& options) {
     const Products host = host_products(config, options.sequence, pool);
     row(fmt::format("this machine, {} threads", pool.threads()), "measured", host.flops, host.ms,
         {},
-        "matrix products in fp32 alone, " + kernels::blas_library() + ": a lower bound of the step");
+        "matrix products in fp32 alone, " + kernels::blas_library() +
+            ": a lower bound of the step");
     report.note(
         "an engine itself and MLX on a GPU need a Mac: this build measures neither, so no rows");
     report.finish(options.common.json);
