@@ -1,5 +1,6 @@
 #pragma once
-// What Pome uses of the system's header, for cross builds, where it is not there: the BLAS standard's C interface.
+// What Pome uses of the system's header, for cross builds, where it is not there: the BLAS
+// standard's C interface.
 extern "C" {
 enum CBLAS_ORDER { CblasRowMajor = 101, CblasColMajor = 102 };
 enum CBLAS_TRANSPOSE { CblasNoTrans = 111, CblasTrans = 112, CblasConjTrans = 113 };
