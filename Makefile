@@ -67,7 +67,7 @@ check: setup
 	@python3 scripts/check_floors.py
 
 format: setup
-	@find src include tests bench examples -name '*.cc' -o -name '*.h' | xargs clang-format -i
+	@find src include cmake tests bench examples -name '*.cc' -o -name '*.h' | xargs clang-format -i
 
 # Tests and fuzzers with clang, the sanitizers and coverage for the fuzzer: one tree serves both.
 sanitized: setup
