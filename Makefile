@@ -71,7 +71,7 @@ format: setup
 
 # Tests and fuzzers with clang, the sanitizers and coverage for the fuzzer: one tree serves both.
 sanitized: setup
-	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_FUZZ=ON -DPOME_SANITIZE=address,undefined -DPOME_BENCH=OFF -DPOME_PRECOMPILE=ON
+	@cmake -S . -B $(BUILD)-sanitize -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DPOME_FUZZ=ON -DPOME_SANITIZE=address,undefined -DPOME_BENCH=OFF -DPOME_PRECOMPILE=ON
 	@cmake --build $(BUILD)-sanitize -j $(JOBS)
 
 sanitize: sanitized
@@ -79,7 +79,7 @@ sanitize: sanitized
 
 .PHONY: sanitize-threads
 sanitize-threads: setup
-	@cmake -S . -B $(BUILD)-threads -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_CXX_COMPILER=clang++ -DPOME_SANITIZE=thread -DPOME_BENCH=OFF -DPOME_PRECOMPILE=ON -DPOME_EXAMPLES=OFF
+	@cmake -S . -B $(BUILD)-threads -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DPOME_SANITIZE=thread -DPOME_BENCH=OFF -DPOME_PRECOMPILE=ON -DPOME_EXAMPLES=OFF
 	@cmake --build $(BUILD)-threads -j $(JOBS) -t pome_apple_tests
 	@$(BUILD)-threads/pome_apple_tests --gtest_brief=1
 
@@ -87,7 +87,7 @@ fuzz: sanitized
 	@sh scripts/run_fuzzers.sh $(BUILD)-sanitize $(FUZZ_SECONDS)
 
 build-clang: setup
-	@cmake -S . -B $(BUILD)-clang -G Ninja -DCMAKE_CXX_COMPILER=clang++
+	@cmake -S . -B $(BUILD)-clang -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
 	@cmake --build $(BUILD)-clang -j $(JOBS)
 
 PREFIX ?= /usr/local

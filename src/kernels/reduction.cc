@@ -286,7 +286,7 @@ double wide_tile_sum(const fp16* x, std::int64_t stride, std::int64_t count, int
     for (std::int64_t k = 1; k < count; ++k) {
         const double next = operand_of(x[k * stride]);
         const double larger = std::max(std::fabs(part), std::fabs(next));
-        if (larger == 0.0 || std::isinf(larger)) {
+        if (larger == 0.0 || !std::isfinite(larger)) {
             part += next;
             continue;
         }

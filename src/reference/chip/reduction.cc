@@ -14,7 +14,7 @@ double operand(fp16 x) {
 /// a + b with both cut to multiples of the unit that the larger one has at `bits` fraction bits.
 double aligned_sum(double a, double b, int bits) {
     const double larger = std::max(std::fabs(a), std::fabs(b));
-    if (larger == 0.0 || std::isinf(larger)) {
+    if (larger == 0.0 || !std::isfinite(larger)) {
         return a + b;
     }
     const double unit = std::ldexp(1.0, std::ilogb(larger) - bits);
