@@ -46,12 +46,8 @@ bool is_identifier(const std::string& name) {
            });
 }
 
-void write_new(const fs::path& path, std::span<const std::byte> bytes, int flags = O_TRUNC) {
-    const int file =
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
-    if (file < 0) {
-        fail_io(path, "write", errno);
-    }
+/// All of `bytes` to a descriptor, which is closed.
+void write_and_close(int file, const fs::path& path, std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
         const ssize_t n = ::write(file, bytes.data(), bytes.size());
         if (n < 0 && errno == EINTR) {
@@ -69,6 +65,31 @@ void write_new(const fs::path& path, std::span<const std::byte> bytes, int flags
     }
 }
 
+/// A file of a program, there as a whole or not at all: another process or thread may be compiling
+/// an equal program from the same directory. What lay there, be it a link, is replaced.
+void put_file(const fs::path& path, std::span<const std::byte> bytes) {
+    std::string partial = path.string() + ".XXXXXX";
+    const int file = ::mkostemp(partial.data(), O_CLOEXEC);  // mode 0600
+    if (file < 0) {
+        fail_io(path, "write", errno);
+    }
+    write_and_close(file, path, bytes);
+    if (::rename(partial.c_str(), path.c_str()) != 0) {
+        const int error = errno;
+        ::unlink(partial.c_str());
+        fail_io(path, "write", error);
+    }
+}
+
+void append_line(const fs::path& path, const std::string& line) {
+    const int file =
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_APPEND, 0600);
+    if (file < 0) {
+        fail_io(path, "write", errno);
+    }
+    write_and_close(file, path, std::as_bytes(std::span(line)));
+}
+
 void make_directory(const fs::path& path) {
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
         fail_io(path, "create the directory", errno);
@@ -82,14 +103,14 @@ void make_directory(const fs::path& path) {
 }
 
 void populate(const fs::path& directory, const ProgramFiles& files) {
-    write_new(directory / "model.mil", std::as_bytes(std::span(files.text)));
+    put_file(directory / "model.mil", std::as_bytes(std::span(files.text)));
     for (const auto& [name, bytes] : files.weights) {
         fs::path folder = directory;
         for (const auto& part : fs::path(name).parent_path()) {
             folder /= part;
             make_directory(folder);
         }
-        write_new(directory / name, *bytes);
+        put_file(directory / name, *bytes);
     }
 }
 
@@ -210,8 +231,7 @@ std::shared_ptr<ModelDirectory> ModelDirectories::named(const std::string& name,
     std::shared_ptr<ModelDirectory> made;
     {
         const std::lock_guard guard(mutex_);
-        const std::string line = name + "\n";
-        write_new(root_ / "names", std::as_bytes(std::span(line)), O_APPEND);
+        append_line(root_ / "names", name + "\n");
         const int lock = open_locked(path);
         ++users_[path];
         made.reset(new ModelDirectory(shared_from_this(), path, lock));

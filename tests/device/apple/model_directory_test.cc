@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "base/file.h"
 #include "support/test_data.h"
@@ -74,13 +76,37 @@ TEST(ModelDirectory, RefusesWhatIsNotItsOwn) {
                   std::string::npos)
             << bad;
     }
-    // A weight that is a link in a directory that was there before is not followed.
-    fs::create_directory(temporary.path() / "FEDCBA9876543210");
-    fs::create_symlink(elsewhere.path() / "stolen",
-                       temporary.path() / "FEDCBA9876543210" / "model.mil");
-    EXPECT_NE(error_text([&] { directories->named("FEDCBA9876543210", program()); }),
-              "nothing was thrown");
+    // A link in a directory that was there before is replaced, not followed.
+    const fs::path before = temporary.path() / "FEDCBA9876543210";
+    fs::create_directory(before);
+    fs::create_symlink(elsewhere.path() / "stolen", before / "model.mil");
+    const auto made = directories->named("FEDCBA9876543210", program());
     EXPECT_TRUE(fs::is_empty(elsewhere.path()));
+    EXPECT_FALSE(fs::is_symlink(before / "model.mil"));
+    EXPECT_EQ(read_text(before / "model.mil"), "program text");
+}
+
+TEST(ModelDirectory, WhoReadsAFileReadsAllOfIt) {
+    // Two processes that compile equal programs have one directory, and the first reads from it
+    // while the second writes.
+    const TemporaryDirectory temporary;
+    const auto first = ModelDirectories::make(temporary.path()),
+               second = ModelDirectories::make(temporary.path());
+    const auto mine = first->named("0123456789ABCDEF", program());
+    std::atomic<bool> done = false;
+    std::thread other([&] {
+        for (int i = 0; i < 2000; ++i) {
+            second->named("0123456789ABCDEF", program());
+        }
+        done = true;
+    });
+    int parts = 0;
+    while (!done) {
+        parts += read_text(mine->path() / "model.mil") != "program text";
+        parts += read_text(mine->path() / "weights/deep/w.bin") != "\7\7\7";
+    }
+    other.join();
+    EXPECT_EQ(parts, 0);
 }
 
 TEST(ModelDirectory, WhatACrashLeavesTheNextStartRemoves) {
