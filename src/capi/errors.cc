@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "base/version.h"
 #include "capi/guard.h"
 
 namespace pome::capi {
@@ -77,7 +78,7 @@ uint32_t pome_abi_version(void) {
 }
 
 const char* pome_version(void) {
-    return POME_VERSION_TEXT;
+    return pome::version;
 }
 
 const char* pome_status_name(pome_status status) {

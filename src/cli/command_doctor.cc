@@ -14,6 +14,7 @@
 
 #include "base/data_directory.h"
 #include "base/file.h"
+#include "base/version.h"
 #include "cli/commands.h"
 #include "cli/engine_record.h"
 #include "device/profile.h"

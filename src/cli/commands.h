@@ -44,8 +44,6 @@ struct EngineOptions {
 void add_probe(CLI::App& app);
 void add_doctor(CLI::App& app);
 
-inline constexpr const char* version = "0.1.0";
-
 /// Options that several commands share.
 struct DeviceOptions {
     std::string device = "emulator:m4";

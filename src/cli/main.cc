@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "base/version.h"
 #include "cli/commands.h"
 
 int main(int argc, char** argv) {
@@ -10,7 +11,7 @@ int main(int argc, char** argv) {
         "Trains neural networks on Apple's Neural Engine, and on an emulator of it everywhere "
         "else."};
     app.name("pome");
-    app.set_version_flag("--version", std::string("pome ") + cli::version);
+    app.set_version_flag("--version", std::string("pome ") + pome::version);
     app.require_subcommand(1);
     app.footer(
         "Examples:\n"

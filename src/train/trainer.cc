@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/version.h"
 #include "formats/checkpoint.h"
 #include "kernels/adamw.h"
 #include "train/model_file.h"
@@ -96,7 +97,7 @@ std::unique_ptr<Trainer> Trainer::create(const Config& config,
         kept.weights = std::filesystem::absolute(config.weights).string();
         trainer->save_newest();  // before config.toml makes it a run: no resume needs that file
     }
-    const nlohmann::json environment{{"pome", "0.1.0"},
+    const nlohmann::json environment{{"pome", version},
                                      {"device", device.name()},
                                      {"threads", pool.threads()},
                                      {"pipeline",
