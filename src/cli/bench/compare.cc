@@ -10,8 +10,7 @@ namespace {
 
 struct CompareOptions {
     ModelOptions common;
-    std::string preset = "stories110M";
-    std::int64_t sequence = 256;
+    StepOptions step;
 };
 
 /// Milliseconds of all matrix products of a training step in fp32 on this machine's processors:
@@ -71,7 +70,7 @@ void run(const CompareOptions& options) {
                   "each row says whether it was measured or modelled");
     report.define("step", fmt::format("{}, one sequence of {} tokens, forward, backward, weight "
                                       "gradients and update",
-                                      options.preset, options.sequence));
+                                      options.step.preset, options.step.sequence));
     report.define("FLOP", "of products alone, a multiplication and an addition counted apart");
     report.define("TFLOPS", "FLOP of the row's products over its milliseconds");
     report.define("J", "modelled: of the engine's rail alone; measured: not read on this machine");
@@ -82,7 +81,7 @@ void run(const CompareOptions& options) {
                     {"tflops", "TFLOPS"},
                     {"joules", "J"},
                     {"note", "what"}});
-    const auto plan = planned_step(options.preset, options.sequence, "dynamic");
+    const auto plan = planned_step(options.step, "dynamic");
     const Modelled step = model(plan, profile);
     const auto row = [&](const std::string& where, const char* kind, double flops, double ms,
                          Cell joules, const std::string& note) {
@@ -95,9 +94,8 @@ void run(const CompareOptions& options) {
     row("engine of " + profile.chip, "model", step.flops, step.engine.total(), step.joules,
         "the engine's programs alone");
     ThreadPool pool(options.common.threads);
-    auto config = model::preset(options.preset);
-    config.sequence = std::max(config.sequence, options.sequence);
-    const Products host = host_products(config, options.sequence, pool);
+    const auto config = options.step.config();
+    const Products host = host_products(config, options.step.sequence, pool);
     row(fmt::format("this machine, {} threads", pool.threads()), "measured", host.flops, host.ms,
         {},
         "matrix products in fp32 alone, " + kernels::blas_library() +
@@ -113,13 +111,7 @@ void add_compare(CLI::App& bench) {
     auto options = std::make_shared<CompareOptions>();
     CLI::App* command = bench.add_subcommand(
         "compare", "The same training step on a chip's model and on this machine's processors");
-    command
-        ->add_option("--model", options->preset,
-                     "stories260K, stories15M, stories42M or stories110M")
-        ->capture_default_str();
-    command->add_option("--sequence", options->sequence, "tokens")
-        ->capture_default_str()
-        ->check(CLI::Range(2, 65536));
+    options->step.add_to(*command);
     command->add_option("--threads", options->common.threads, "processor threads; 0 takes all")
         ->capture_default_str()
         ->check(CLI::Range(0, 4096));

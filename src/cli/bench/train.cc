@@ -3,36 +3,6 @@
 
 namespace pome::cli::bench {
 
-train::StepPlan planned_step(const std::string& preset, std::int64_t sequence,
-                             const std::string& pipeline) {
-    train::Config config;
-    config.model = model::preset(preset);
-    config.model.sequence = std::max(config.model.sequence, sequence);
-    config.data.directory = "none";  // nothing is read: the step is counted
-    config.run.sequence = sequence;
-    config.run.batch = 1;
-    config.engine.pipeline = pipeline;
-    return train::step_plan(config);
-}
-
-Modelled model(const train::StepPlan& plan, const device::Profile& profile) {
-    Modelled sum;
-    for (const auto& program : plan.programs) {
-        const auto cost = device::emulator::program_cost(program.function);
-        const auto one = device::emulator::predict(cost, profile);
-        const auto count = static_cast<double>(program.evaluations);
-        for (std::int64_t i = 0; i < program.evaluations; ++i) {
-            sum.engine += one.time;
-        }
-        sum.flops += cost.flops() * count;
-        sum.weight_bytes += cost.weight_bytes() * count;
-        sum.surface_bytes += (cost.input_bytes + cost.output_bytes) * count;
-        sum.joules += one.joules * count;
-    }
-    sum.host_ms = device::emulator::predict_host({plan.host_flops, plan.host_bytes}, profile);
-    return sum;
-}
-
 namespace {
 
 void run(const ModelOptions& options) {
@@ -84,8 +54,7 @@ void run(const ModelOptions& options) {
         }
     };
     for (const char* pipeline : {"dynamic", "static"}) {
-        add(fmt::format("Pome {}", pipeline),
-            model(planned_step("stories110M", 256, pipeline), profile), {});
+        add(fmt::format("Pome {}", pipeline), model(planned_step({}, pipeline), profile), {});
     }
     const std::vector<std::int64_t> whole{768, 2048, 12, 12, 64, 256, 12, 32000},
         compacted{768, 2048, 12, 12, 64, 256, 12, 9205};

@@ -10,6 +10,7 @@
 #include "cli/bench/host_bound.h"
 #include "cli/bench/report.h"
 #include "cli/bench/timing.h"
+#include "cli/bench/training.h"
 #include "cli/commands.h"
 #include "kernels/adamw.h"
 #include "train/dynamic_pipeline.h"
@@ -20,8 +21,8 @@ namespace pome::cli::bench {
 namespace {
 
 struct TrainStepOptions {
-    std::string preset = "stories110M", json;
-    std::int64_t sequence = 256;
+    StepOptions step;
+    std::string json;
     int steps = 5;
     bool overlap = false;
     DeviceOptions device;
@@ -40,8 +41,7 @@ double peak_memory() {
 
 /// Forward, backward and AdamW of one sequence of random tokens: what a training step costs.
 void run(const TrainStepOptions& options) {
-    auto config = model::preset(options.preset);
-    config.sequence = std::max(config.sequence, options.sequence);
+    const auto config = options.step.config();
     const auto architecture = model::architecture(config);
     ThreadPool pool(options.device.threads);
     const auto device = open_device(options.device, pool);
@@ -50,14 +50,15 @@ void run(const TrainStepOptions& options) {
     Random random(1);
     weights.initialize(random);
     train::DynamicPipeline pipeline(architecture, *device, pool,
-                                    train::stage_form({}, options.sequence), {.training = true});
+                                    train::stage_form({}, options.step.sequence),
+                                    {.training = true});
     if (options.overlap) {
         pipeline.overlap_weight_gradients(pool.threads());
     }
-    train::LanguageModel language_model(architecture, pipeline, pool, options.sequence);
+    train::LanguageModel language_model(architecture, pipeline, pool, options.step.sequence);
     pipeline.stage_weights(weights);
     std::vector<std::int32_t> tokens, targets;
-    for (std::int64_t s = 0; s < options.sequence; ++s) {
+    for (std::int64_t s = 0; s < options.step.sequence; ++s) {
         tokens.push_back(
             static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(config.vocabulary))));
         targets.push_back(
@@ -71,7 +72,7 @@ void run(const TrainStepOptions& options) {
         std::fill(gradients.all().begin(), gradients.all().end(), 0.0F);
         constexpr double scale = 1024.0;
         loss = language_model.forward(tokens, targets, weights) /
-               static_cast<double>(options.sequence);
+               static_cast<double>(options.step.sequence);
         language_model.backward(scale, weights, gradients);
         const double norm = std::sqrt(kernels::sum_of_squares(gradients.all(), pool)) / scale;
         kernels::AdamW rule{3e-5F,   0.9F, 0.95F,
@@ -99,9 +100,10 @@ void run(const TrainStepOptions& options) {
     }
     const double ms = median(all), host = median(host_ms);
     // What the host cannot do without, measured in the same run.
-    const double flops = host_product_flops(architecture, options.sequence);
-    const double products_ms = host_products_ms(architecture, options.sequence, gradients, pool);
-    const HostBytes bytes = host_bytes(architecture, options.sequence);
+    const double flops = host_product_flops(architecture, options.step.sequence);
+    const double products_ms =
+        host_products_ms(architecture, options.step.sequence, gradients, pool);
+    const HostBytes bytes = host_bytes(architecture, options.step.sequence);
     const double copies = copy_gbs(pool), bytes_ms = bytes.total() / copies / 1e6;
     const double bound = products_ms + bytes_ms;
 
@@ -113,7 +115,7 @@ void run(const TrainStepOptions& options) {
                                   : "the device's half is the engine's"));
     report.define("step", fmt::format("{} x {} tokens, dynamic pipeline: forward, backward, weight "
                                       "gradients, AdamW, staging; medians of {}",
-                                      options.preset, options.sequence, options.steps));
+                                      options.step.preset, options.step.sequence, options.steps));
     report.define("host", "everything but the device's evaluations");
     report.define("products",
                   fmt::format("{:.2f} GFLOP of weight gradients and classifier, the same "
@@ -133,11 +135,11 @@ void run(const TrainStepOptions& options) {
     report.row({"bytes", bytes_ms, "bound"});
     report.row({"host / (products + bytes)", host / bound, "a ratio"});
     report.note(fmt::format("{:.0f} tokens/s, {:.2f} GB peak memory, {} threads",
-                            static_cast<double>(options.sequence) * 1e3 / ms, peak_memory() / 1e9,
-                            pool.threads()));
+                            static_cast<double>(options.step.sequence) * 1e3 / ms,
+                            peak_memory() / 1e9, pool.threads()));
     const nlohmann::json fields{
-        {"model", options.preset},
-        {"sequence", options.sequence},
+        {"model", options.step.preset},
+        {"sequence", options.step.sequence},
         {"numerics", options.device.numerics},
         {"threads", pool.threads()},
         {"overlap", options.overlap},
@@ -154,7 +156,7 @@ void run(const TrainStepOptions& options) {
         {"copy_gbs", copies},
         {"bytes_ms", bytes_ms},
         {"host_ratio", host / bound},
-        {"tokens_per_second", static_cast<double>(options.sequence) * 1000.0 / ms},
+        {"tokens_per_second", static_cast<double>(options.step.sequence) * 1000.0 / ms},
         {"peak_memory_bytes", peak_memory()},
         {"first_loss", first_loss},
         {"last_loss", loss}};
@@ -170,13 +172,7 @@ void add_train_step(CLI::App& bench) {
     auto options = std::make_shared<TrainStepOptions>();
     CLI::App* command = bench.add_subcommand(
         "train_step", "Time and memory of forward, backward and AdamW, batch 1");
-    command
-        ->add_option("--model", options->preset,
-                     "stories260K, stories15M, stories42M or stories110M")
-        ->capture_default_str();
-    command->add_option("--sequence", options->sequence, "tokens")
-        ->capture_default_str()
-        ->check(CLI::Range(2, 65536));
+    options->step.add_to(*command);
     command->add_option("--steps", options->steps, "counted steps, after one that is not")
         ->capture_default_str()
         ->check(CLI::Range(1, 10000));

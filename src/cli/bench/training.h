@@ -1,13 +1,22 @@
 #pragma once
 
 #include "cli/bench/workload.h"
+#include "model/config.h"
 #include "train/step_plan.h"
 
 namespace pome::cli::bench {
 
+/// Which model's step, over how many tokens.
+struct StepOptions {
+    std::string preset = "stories110M";
+    std::int64_t sequence = 256;
+    void add_to(CLI::App& command);
+    /// The preset, its longest sequence being at least `sequence`.
+    model::ModelConfig config() const;
+};
+
 /// The update of one sequence of a model by a pipeline of Pome, counted.
-train::StepPlan planned_step(const std::string& preset, std::int64_t sequence,
-                             const std::string& pipeline);
+train::StepPlan planned_step(const StepOptions& step, const std::string& pipeline);
 Modelled model(const train::StepPlan& plan, const device::Profile& profile);
 
 }  // namespace pome::cli::bench
