@@ -47,13 +47,8 @@ sources() {
         command -v apt-get >/dev/null 2>&1 || missing "no apt-get: sources of Highway and protobuf come from Debian"
         # Package lists of source packages in a folder of their own: the system's are left alone.
         mkdir -p "$dir/apt/lists/partial" "$dir/apt/parts" "$dir/apt/files"
-        cat >"$dir/apt/parts/debian.sources" <<'SOURCES'
-Types: deb-src
-URIs: http://deb.debian.org/debian
-Suites: bookworm
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-SOURCES
+        # From wherever this machine takes its packages.
+        apt-get indextargets --format 'deb-src $(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u >"$dir/apt/parts/sources.list"
         set -- -qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$dir/apt/parts" -o "Dir::State::Lists=$dir/apt/lists"
         (cd "$dir/apt/files" && apt-get "$@" update && apt-get "$@" source --download-only highway protobuf) >"$dir/apt.log" 2>&1 ||
             missing "Debian's sources of Highway and protobuf cannot be fetched: $(tail -1 "$dir/apt.log")"
