@@ -186,9 +186,9 @@ class Run {
         const std::size_t j = job_of(layout_, panel, &JobLayout::first_panel);
         const JobLayout& own = layout_.jobs[j];
         const std::int64_t index = panel - own.first_panel;
-        panels_[static_cast<std::size_t>(panel)] =
-            pack_columns<Kernel>(call_.jobs[j].b, index * panel_width,
-                                 columns_ + own.panel_offset + index * own.panel_size);
+        panels_[static_cast<std::size_t>(panel)] = pack_columns<Kernel>(
+            call_.jobs[j].b, index * panel_width, call_.jobs[j].a.rows >= drop_mask_rows,
+            columns_ + own.panel_offset + index * own.panel_size);
     }
 
     void do_unit(std::int64_t unit, int thread) {

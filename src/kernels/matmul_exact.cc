@@ -23,7 +23,8 @@
 // nothing either way. The order of the sum is free, so the k for which no product of a tile can be
 // dropped (the smallest |b| but zero is not below the largest t) are done without comparisons. With
 // AVX-512 a comparison costs as much as the FMA that it guards, so the twelve possible thresholds'
-// masks are made while b is packed, and a row of a picks its own by t's exponent.
+// masks are made while b is packed, and a row of a picks its own by t's exponent; with few rows
+// their making would cost more, and comparisons it is.
 //
 // Bounds make the sum safe at every moment: any partial sum is at most |a| |b| (norms) + (K + 1) /
 // 2 units + |bias| < 2^15. Where only |p| < 64 fails, the wide way rounds in units by adding one
@@ -41,6 +42,7 @@
 #define HWY_TARGET_INCLUDE "kernels/matmul_exact.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/fixed_point-inl.h"
 #include "kernels/matmul_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -180,27 +182,30 @@ struct Anchored {
     HWY_INLINE Integers result(int r, int v) const { return sums[r][v]; }
 };
 
-/// One step of K for which products may be dropped.
-template <class Tile>
-HWY_INLINE void add_masked_step(Tile& tile, const PackedRows& rows, const PackedColumns& columns,
-                                std::int64_t k) {
+/// One step of K for which products may be dropped: the masks that packing made, or comparisons.
+template <bool masked, class Tile>
+HWY_INLINE void add_dropping_step(Tile& tile, const PackedRows& rows, const PackedColumns& columns,
+                                  std::int64_t k) {
     const hn::ScalableTag<float> d;
     const auto b0 = hn::Load(d, columns.values + k * panel_width),
                b1 = hn::Load(d, columns.values + k * panel_width + lanes);
 #if POME_DROP_MASKS
-    const std::uint8_t* classes = rows.classes + k * block_rows;
-    const float* masks = columns.masks + k * drop_words;
-    POME_UNROLL
-    for (int r = 0; r < block_rows; ++r) {
-        const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
-        std::uint32_t bits;
-        std::memcpy(&bits, masks + classes[r], sizeof bits);
-        const __mmask32 both = _cvtu32_mask32(bits);
-        using Mask = hn::Mask<decltype(d)>;
-        tile.add_kept(r, 0, Mask{static_cast<__mmask16>(both)}, a, b0);
-        tile.add_kept(r, 1, Mask{static_cast<__mmask16>(_kshiftri_mask32(both, 16))}, a, b1);
+    if constexpr (masked) {
+        const std::uint8_t* classes = rows.classes + k * block_rows;
+        const float* masks = columns.masks + k * drop_words;
+        POME_UNROLL
+        for (int r = 0; r < block_rows; ++r) {
+            const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
+            std::uint32_t bits;
+            std::memcpy(&bits, masks + classes[r], sizeof bits);
+            const __mmask32 both = _cvtu32_mask32(bits);
+            using Mask = hn::Mask<decltype(d)>;
+            tile.add_kept(r, 0, Mask{static_cast<__mmask16>(both)}, a, b0);
+            tile.add_kept(r, 1, Mask{static_cast<__mmask16>(_kshiftri_mask32(both, 16))}, a, b1);
+        }
+        return;
     }
-#else
+#endif
     const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
     POME_UNROLL
     for (int r = 0; r < block_rows; ++r) {
@@ -209,7 +214,6 @@ HWY_INLINE void add_masked_step(Tile& tile, const PackedRows& rows, const Packed
         tile.add_kept(r, 0, hn::Ge(m0, limit), a, b0);
         tile.add_kept(r, 1, hn::Ge(m1, limit), a, b1);
     }
-#endif
 }
 
 /// Adds the products of steps [first, first + steps) of K to sums[row][column].
@@ -234,8 +238,14 @@ HWY_NOINLINE void add_steps(const PackedRows& rows, const PackedColumns& columns
             tile.add(r, 1, a, b1);
         }
     }
-    for (std::int64_t i = 0; i < order.masked; ++i) {
-        add_masked_step(tile, rows, columns, first + order.masked_steps[i]);
+    if (POME_DROP_MASKS && columns.masks != nullptr) {
+        for (std::int64_t i = 0; i < order.masked; ++i) {
+            add_dropping_step<true>(tile, rows, columns, first + order.masked_steps[i]);
+        }
+    } else {
+        for (std::int64_t i = 0; i < order.masked; ++i) {
+            add_dropping_step<false>(tile, rows, columns, first + order.masked_steps[i]);
+        }
     }
     POME_UNROLL
     for (int r = 0; r < block_rows; ++r) {
@@ -256,30 +266,6 @@ inline float bound(const PackedRows& rows, const PackedColumns& columns, std::in
     // 2^24; products were rounded by at most half a unit.
     const float slack = 1.001F + static_cast<float>(steps) * 0x1p-24F;
     return sum * slack + static_cast<float>(steps) * 0x1p-17F;
-}
-
-/// Units of 2^-16 to fp16, ties away; from 2^15 on infinity. Adding half and cutting off needs no
-/// bit below the half: cutting the low bits of large sums first makes the conversion to float
-/// exact. Returns the infinities among the first `count`.
-HWY_INLINE std::int64_t store_results(Integers sum, std::int64_t count, fp16* out) {
-    const hn::ScalableTag<float> d;
-    const hn::ScalableTag<std::int32_t> di;
-    const auto magnitude = hn::Abs(sum);
-    const auto large = hn::Gt(magnitude, hn::Set(di, 0xFFFFFF));
-    const auto cut = hn::IfThenElse(large, hn::And(magnitude, hn::Set(di, ~0xFF)), magnitude);
-    const auto bits = hn::BitCast(di, hn::ConvertTo(d, cut));
-    // The float counts units, 2^16 times the value, and has its exponent biased by 112 more.
-    const auto rounded = hn::ShiftRight<13>(hn::Add(bits, hn::Set(di, 0x1000)));
-    const auto normal = hn::Sub(rounded, hn::Set(di, (112 + 16) << 10));
-    const auto subnormal = hn::ShiftLeft<8>(magnitude);  // less than 4 units, below 2^-14
-    const auto half = hn::IfThenElse(hn::Gt(hn::Set(di, 4), magnitude), subnormal, normal);
-    const auto over = hn::Gt(half, hn::Set(di, 0x77FF));
-    const auto limited = hn::IfThenElse(over, hn::Set(di, 0x7C00), half);
-    const auto sign = hn::And(hn::ShiftRight<16>(sum), hn::Set(di, 0x8000));
-    const hn::Rebind<std::uint16_t, decltype(di)> dh;
-    hn::StoreU(hn::DemoteTo(dh, hn::Or(limited, sign)), dh, &out->bits);
-    const auto inside = hn::FirstN(di, static_cast<std::size_t>(std::max<std::int64_t>(0, count)));
-    return static_cast<std::int64_t>(hn::CountTrue(di, hn::And(over, inside)));
 }
 
 /// The bias in units: the first value of the sum. NaN counts as +infinity.

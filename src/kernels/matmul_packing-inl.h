@@ -44,6 +44,8 @@ constexpr std::int64_t packed_steps = 32;
 /// The thresholds of the drop rule are the powers of two from 2^-13 to 2^-2: classes 1 to 12, and 0
 /// where nothing is dropped. Words of a mask each, for a step of K: as many as fill a line.
 constexpr std::int64_t drop_classes = 12, drop_words = POME_DROP_MASKS ? 16 : 0;
+/// Rows of a from which on masks spare more than making them costs: attention's 256 are too few.
+constexpr std::int64_t drop_mask_rows = 512;
 /// The float whose exponent field, less this, is the class of a threshold.
 constexpr std::uint32_t drop_class_bias = 127 - 14;
 
@@ -142,7 +144,7 @@ struct PackedColumns {
     float* values;    ///< [k][column]
     float* smallest;  ///< [k], the smallest magnitude but zero, a large number if all are zero
     float* norms;     ///< [k / packed_steps], the largest norm of a column's part
-    float* masks;     ///< [k][class], bits: which columns a threshold of that class keeps
+    float* masks;     ///< [k][class], bits: which columns a threshold of that class keeps; or null
     float largest;    ///< magnitude
 };
 
@@ -152,19 +154,18 @@ struct PackedColumns {
 HWY_INLINE void drop_masks(hn::Vec<hn::ScalableTag<float>> m0, hn::Vec<hn::ScalableTag<float>> m1,
                            float smallest, float* masks) {
     const hn::ScalableTag<float> d;
-    HWY_ALIGN std::uint32_t words[drop_words];
-    hn::Store(hn::Set(hn::ScalableTag<std::uint32_t>(), ~0U), hn::ScalableTag<std::uint32_t>(),
-              words);
+    // Through the cache line itself: a copy on the stack would be read before it is stored.
+    hn::Store(hn::BitCast(d, hn::Set(hn::ScalableTag<std::uint32_t>(), ~0U)), d, masks);
     const auto exponent = std::bit_cast<std::uint32_t>(smallest) >> 23;
     // The first threshold above the smallest magnitude: those before keep everything.
     std::uint32_t c =
         std::clamp<std::uint32_t>(exponent, drop_class_bias, 255) - drop_class_bias + 1;
     for (; c <= drop_classes; ++c) {
         const auto t = hn::Set(d, std::bit_cast<float>((c + drop_class_bias) << 23));
-        words[c] = static_cast<std::uint32_t>(hn::Ge(m0, t).raw) |
-                   static_cast<std::uint32_t>(hn::Ge(m1, t).raw) << 16;
+        const std::uint32_t word = static_cast<std::uint32_t>(hn::Ge(m0, t).raw) |
+                                   static_cast<std::uint32_t>(hn::Ge(m1, t).raw) << 16;
+        std::memcpy(masks + c, &word, sizeof word);
     }
-    std::memcpy(masks, words, sizeof words);
 }
 #endif
 
@@ -174,15 +175,17 @@ inline std::int64_t packed_columns_size(std::int64_t inner) {
     return (Kernel::bounded ? panel_width + drop_words + 2 : panel_width) * padded(inner);
 }
 
-/// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`.
+/// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`; `masked`: with
+/// masks, where the target has them.
 template <class Kernel>
-inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* memory) {
+inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, bool masked, float* memory) {
     const hn::ScalableTag<float> d;
     HWY_ALIGN std::uint16_t halves[packed_steps * panel_width];
     const std::int64_t count = std::min(panel_width, b.columns - first);
     float* masks = memory + panel_width * padded(b.rows);
     float* smallest = masks + drop_words * padded(b.rows);
-    const PackedColumns packed{memory, smallest, smallest + padded(b.rows), masks, 0.0F};
+    const PackedColumns packed{memory, smallest, smallest + padded(b.rows),
+                               masked ? masks : nullptr, 0.0F};
     const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
     auto largest = zero;
     for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
@@ -205,8 +208,10 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
                                            hn::IfThenElse(hn::Eq(m1, zero), nothing, m1));
                 packed.smallest[from + k] = hn::GetLane(hn::MinOfLanes(d, least));
 #if POME_DROP_MASKS
-                drop_masks(m0, m1, packed.smallest[from + k],
-                           packed.masks + (from + k) * drop_words);
+                if (masked) {
+                    drop_masks(m0, m1, packed.smallest[from + k],
+                               packed.masks + (from + k) * drop_words);
+                }
 #endif
             }
         }

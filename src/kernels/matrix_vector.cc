@@ -31,6 +31,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/fixed_point-inl.h"
 #include "kernels/rounding-inl.h"
 
 #ifndef POME_KERNELS_MATRIX_VECTOR_ONCE_
@@ -253,27 +254,6 @@ HWY_NOINLINE float add_group(const VectorProduct& p, std::int64_t k, std::int64_
     return bound * 1.001F + static_cast<float>(vector_group) * 0x1p-17F;
 }
 
-/// Units of 2^-16, below 32752 in magnitude, to fp16, ties away. Adding half and cutting off needs
-/// no bit below the half: cutting the low bits of large sums first makes the conversion to float
-/// exact.
-HWY_INLINE void store_sums(const std::int32_t* sums, fp16* out) {
-    const hn::ScalableTag<float> d;
-    const hn::ScalableTag<std::int32_t> di;
-    const auto sum = hn::Load(di, sums);
-    const auto magnitude = hn::Abs(sum);
-    const auto large = hn::Gt(magnitude, hn::Set(di, 0xFFFFFF));
-    const auto cut = hn::IfThenElse(large, hn::And(magnitude, hn::Set(di, ~0xFF)), magnitude);
-    const auto bits = hn::BitCast(di, hn::ConvertTo(d, cut));
-    // The float counts units, 2^16 times the value, and has its exponent biased by 112 more.
-    const auto rounded = hn::ShiftRight<13>(hn::Add(bits, hn::Set(di, 0x1000)));
-    const auto normal = hn::Sub(rounded, hn::Set(di, (112 + 16) << 10));
-    const auto subnormal = hn::ShiftLeft<8>(magnitude);  // less than 4 units, below 2^-14
-    const auto half = hn::IfThenElse(hn::Gt(hn::Set(di, 4), magnitude), subnormal, normal);
-    const auto sign = hn::And(hn::ShiftRight<16>(sum), hn::Set(di, 0x8000));
-    const hn::Rebind<std::uint16_t, decltype(di)> dh;
-    hn::StoreU(hn::DemoteTo(dh, hn::Or(half, sign)), dh, reinterpret_cast<std::uint16_t*>(out));
-}
-
 /// False where the bounds fail; then nothing was stored.
 bool multiply_tile_exact(const VectorProduct& p, std::int64_t first, std::int64_t columns) {
     constexpr float quick = 63.0F, limit = 32752.0F;
@@ -319,13 +299,14 @@ bool multiply_tile_exact(const VectorProduct& p, std::int64_t first, std::int64_
             return false;
         }
     }
+    const hn::ScalableTag<std::int32_t> di;
     std::int64_t n = 0;
     for (; n + lanes <= columns; n += lanes) {
-        store_sums(sums + n, p.y + first + n);
+        store_results(hn::Load(di, sums + n), lanes, p.y + first + n);
     }
     if (n < columns) {
         fp16 rest[lanes];
-        store_sums(sums + n, rest);
+        store_results(hn::Load(di, sums + n), lanes, rest);
         std::copy_n(rest, columns - n, p.y + first + n);
     }
     return true;

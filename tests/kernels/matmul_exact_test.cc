@@ -181,6 +181,9 @@ TEST(MatmulExact, EqualsTheModelAcrossTheDropBoundary) {
         cases.emplace_back(64, 1000, 160, exponents(a_low, a_high), exponents(b_low, b_high),
                            random);
         cases.emplace_back(19, 129, 35, exponents(a_low, a_high), exponents(b_low, b_high), random);
+        // So many rows that the rule is a mask where the target has masks.
+        cases.emplace_back(531, 137, 67, exponents(a_low, a_high), exponents(b_low, b_high),
+                           random);
         EXPECT_EQ(check(cases), 0)
             << "a " << a_low << ".." << a_high << " b " << b_low << ".." << b_high;
     }
@@ -192,6 +195,7 @@ TEST(MatmulExact, EqualsTheModelOnUsualValues) {
          {std::array{0.02, 1.0}, std::array{1.0, 1.0}, std::array{0.003, 0.01}}) {
         std::vector<Case> cases;
         cases.emplace_back(96, 768, 64, normal(a), normal(b), random);
+        cases.emplace_back(520, 300, 64, normal(a), normal(b), random);
         for (int i = 0; i < 6; ++i) {
             cases.emplace_back(64, 64, 64, normal(a), normal(b), random);
         }
