@@ -1,7 +1,7 @@
 // Ops that move memory: what share of the machine's copy bandwidth the emulator reaches, counting
 // the bytes that each must move (operands read once, the result written once), and how much memory
 // a program needs beyond its live tensors.
-//   bench_ops [--json FILE]
+//   bench_ops [--only TEXT] [--threads N] [--json FILE]
 
 #include <fmt/format.h>
 
@@ -33,9 +33,15 @@ double seconds(const std::function<void()>& body) {
 
 double median(const std::function<void()>& body) {
     body();
+    const int repeats = 1 + static_cast<int>(0.005 / std::max(seconds(body), 1e-6));
     std::vector<double> times;
     for (int i = 0; i < 15; ++i) {
-        times.push_back(seconds(body));
+        const double all = seconds([&] {
+            for (int repeat = 0; repeat < repeats; ++repeat) {
+                body();
+            }
+        });
+        times.push_back(all / repeats);
     }
     std::nth_element(times.begin(), times.begin() + 7, times.end());
     return times[7];
@@ -142,6 +148,25 @@ std::vector<Task> tasks() {
         {"RMSNorm over channels", wide, rmsnorm},
         {"RMSNorm over the last axis", rows, rmsnorm_of_rows},
         {"layer norm over the last axis", rows, layer_norm},
+        {"stories110M: residual sum",
+         {1, 768, 1, 256},
+         [](Builder& b, const Value& x) { return b.add(x, b.input("b", x.type)); }},
+        {"stories110M: silu of gate times up",
+         {1, 2048, 1, 256},
+         [](Builder& b, const Value& x) {
+             return b.mul(b.unary("silu", x), b.input("b", x.type));
+         }},
+        {"stories110M: softmax",
+         {1, 12, 256, 256},
+         [](Builder& b, const Value& x) { return b.softmax(x, -1); }},
+        {"stories110M: scale, mask, softmax",
+         {1, 12, 256, 256},
+         [](Builder& b, const Value& x) {
+             const auto m =
+                 b.input("b", Type::tensor(DType::fp16, {1, 1, x.shape()[2], x.shape()[3]}));
+             return b.softmax(b.add(b.scale(x, 0.125), m), -1);
+         }},
+        {"stories110M: RMSNorm", {1, 768, 1, 256}, rmsnorm},
         {"slice, along channels", wide,
          [](Builder& b, const Value& x) {
              return b.slice(x, {0, 512, 0, 0}, {1, 2048, 1, x.shape()[3]});
@@ -210,16 +235,36 @@ bool agrees(const Task& task, device::Device& one, device::Device& two) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    ThreadPool one(1), two(2);
+    std::string only, file;
+    int threads = 2;
+    for (int i = 1; i < argc; i += 2) {
+        const std::string_view flag = argv[i];
+        const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
+        if (value != nullptr && flag == "--only") {
+            only = value;
+        } else if (value != nullptr && flag == "--json") {
+            file = value;
+        } else if (value != nullptr && flag == "--threads" && std::atoi(value) > 0) {
+            threads = std::atoi(value);
+        } else {
+            fmt::print(stderr, "usage: bench_ops [--only TEXT] [--threads N] [--json FILE]\n");
+            return 2;
+        }
+    }
+    ThreadPool one(1), pool(threads);
     // By e5rt: a route without rules about the rows of surfaces.
     const auto alone = device::emulator::make_emulator("m4/e5rt", {}, one);
-    const auto device = device::emulator::make_emulator("m4/e5rt", {}, two);
-    const double bandwidth = copy_bandwidth(two);
-    fmt::print("copy bandwidth of two threads {:.1f} GB/s (read and written)\n", bandwidth / 1e9);
-    nlohmann::json all{{"task", "ops"}, {"copy_gb_per_s", bandwidth / 1e9}};
+    const auto device = device::emulator::make_emulator("m4/e5rt", {}, pool);
+    const double bandwidth = copy_bandwidth(pool);
+    fmt::print("copy bandwidth of {} threads {:.1f} GB/s (read and written)\n", threads,
+               bandwidth / 1e9);
+    nlohmann::json all{{"task", "ops"}, {"threads", threads}, {"copy_gb_per_s", bandwidth / 1e9}};
     for (const Task& task : tasks()) {
+        if (std::string_view(task.name).find(only) == std::string_view::npos) {
+            continue;
+        }
         if (!agrees(task, *alone, *device)) {
-            fmt::print("{}: results of one and two threads differ\n", task.name);
+            fmt::print("{}: results of one and {} threads differ\n", task.name, threads);
             return 1;
         }
         Bound bound(*device, package_of(task, task.x));
@@ -232,8 +277,8 @@ int main(int argc, char** argv) {
                               {"gb_per_s", rate / 1e9},
                               {"share_of_copy", rate / bandwidth}});
     }
-    if (argc == 3 && std::string_view(argv[1]) == "--json") {
-        std::ofstream(argv[2]) << all.dump(2) << "\n";
+    if (!file.empty()) {
+        std::ofstream(file) << all.dump(2) << "\n";
     }
     return 0;
 }

@@ -16,85 +16,107 @@
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 
+/// What a call's operands are. A square has no sign to take away, and one operand to load.
+enum class Operands : std::uint8_t { both_whole, x_scalar, y_scalar, both_scalar, square };
+
+constexpr bool x_is_one(Operands operands) {
+    return operands == Operands::x_scalar || operands == Operands::both_scalar;
+}
+constexpr bool y_is_one(Operands operands) {
+    return operands == Operands::y_scalar || operands == Operands::both_scalar;
+}
+
 #if HWY_TARGET != HWY_SCALAR
 
-/// Whether one of a vector of halves is an infinity or NaN.
-template <class D16>
-HWY_INLINE bool has_special(D16 d, hn::Vec<D16> bits) {
-    const auto magnitude = hn::And(bits, hn::Set(d, std::uint16_t{0x7FFF}));
-    return !hn::AllFalse(d, hn::Gt(magnitude, hn::Set(d, std::uint16_t{0x7BFF})));
+/// A vector of an operand: `all` where it is one element.
+template <bool is_scalar, class D, class V = hn::Vec<D>>
+HWY_INLINE V load_operand(D d, [[maybe_unused]] V all, [[maybe_unused]] const fp16* at) {
+    if constexpr (is_scalar) {
+        return all;
+    } else {
+        return load_halves(d, at);
+    }
 }
 
 /// The elements from the first on for which sums, differences or products need no care for special
-/// values, two vectors at a time; returns how many. Of finite operands results are finite as
-/// floats, so that only -0 is left to coerce.
-template <Binary op, bool away>
-std::int64_t run_finite(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
-                        std::int64_t count) {
+/// values, `vectors` vectors at a time; returns how many. Of finite operands results are finite as
+/// floats, so that only -0 is left to coerce; of others none is.
+template <Binary op, bool away, Operands operands, int vectors>
+HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>> x_all,
+                                   const fp16* y, hn::Vec<hn::ScalableTag<float>> y_all, fp16* out,
+                                   std::int64_t count) {
     const hn::ScalableTag<float> d;
     const hn::RebindToUnsigned<decltype(d)> du;
     const hn::Rebind<std::uint16_t, decltype(d)> du16;
-    const hn::Repartition<std::uint16_t, decltype(d)> both;
-    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    const auto as_bits = [](const fp16* at) { return reinterpret_cast<const std::uint16_t*>(at); };
-    const auto special = [&](const fp16* at, bool is_scalar) HWY_ATTR {
-        return has_special(both,
-                           is_scalar ? hn::Set(both, at->bits) : hn::LoadU(both, as_bits(at)));
-    };
-    if ((x_is_scalar && special(x, true)) || (y_is_scalar && special(y, true))) {
-        return 0;
-    }
-    const auto x_all = hn::Set(d, to_float(*x)), y_all = hn::Set(d, to_float(*y));
-    const auto step = [&](std::int64_t at) HWY_ATTR {
-        const auto a = x_is_scalar ? x_all : load_halves(d, x + at);
-        const auto b = y_is_scalar ? y_all : load_halves(d, y + at);
-        auto result = exact<op, false>(d, a, b);
-        if constexpr (away) {  // as in combine_bits
-            result = hn::BitCast(d, hn::Add(hn::BitCast(du, result), hn::Set(du, 1U)));
-        }
-        const auto halves = narrow_bits(d, result);
-        return hn::IfThenZeroElse(hn::Eq(halves, hn::Set(du16, std::uint16_t{0x8000})), halves);
-    };
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d)), step = vectors * lanes;
     std::int64_t i = 0;
-    for (; i + 2 * lanes <= count; i += 2 * lanes) {
-        if ((!x_is_scalar && special(x + i, false)) || (!y_is_scalar && special(y + i, false))) {
+    for (; i + step <= count; i += step) {
+        hn::Vec<decltype(d)> results[vectors];
+        auto special = hn::Zero(d);  // NaN as soon as a result is no number
+        for (int j = 0; j < vectors; ++j) {
+            const std::int64_t at = i + j * lanes;
+            const auto first = load_operand<x_is_one(operands)>(d, x_all, x + at);
+            if constexpr (operands == Operands::square) {
+                results[j] = exact<op, false>(d, first, first);
+            } else {
+                results[j] =
+                    exact<op, false>(d, first, load_operand<y_is_one(operands)>(d, y_all, y + at));
+            }
+            special = hn::MulAdd(results[j], hn::Zero(d), special);
+        }
+        if (!hn::AllFalse(d, hn::IsNaN(special))) {
             break;
         }
-        const auto first = step(i), second = step(i + lanes);
-        hn::StoreU(first, du16, reinterpret_cast<std::uint16_t*>(out + i));
-        hn::StoreU(second, du16, reinterpret_cast<std::uint16_t*>(out + i + lanes));
+        for (int j = 0; j < vectors; ++j) {
+            auto result = results[j];
+            if constexpr (away) {  // as in combine_bits
+                result = hn::BitCast(d, hn::Add(hn::BitCast(du, result), hn::Set(du, 1U)));
+            }
+            auto halves = narrow_bits(d, result);
+            if constexpr (operands != Operands::square) {
+                const auto minus_zero = hn::Set(du16, std::uint16_t{0x8000});
+                halves = hn::IfThenZeroElse(hn::Eq(halves, minus_zero), halves);
+            }
+            hn::StoreU(halves, du16, reinterpret_cast<std::uint16_t*>(out + i + j * lanes));
+        }
     }
     return i;
 }
 
 #endif
 
-template <Binary op, bool coerce, bool away>
-void run(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
-         std::int64_t count) {
+template <Binary op, bool coerce, bool away, Operands operands>
+void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count) {
+    constexpr bool x_is_scalar = x_is_one(operands), y_is_scalar = y_is_one(operands);
     const hn::ScalableTag<float> d;
+    const hn::Rebind<std::uint16_t, decltype(d)> du16;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    constexpr bool has_finite_way = HWY_TARGET != HWY_SCALAR && coerce &&
-                                    (op == Binary::add || op == Binary::sub || op == Binary::mul);
-    const fp16 x_value = *x, y_value = *y;  // out may be x or y
-    const auto x_all = hn::Set(d, to_float(x_value)), y_all = hn::Set(d, to_float(y_value));
+    const auto x_all = widen_bits(d, hn::Set(du16, x->bits)),
+               y_all = widen_bits(d, hn::Set(du16, y->bits));  // out may be x or y
     const auto step = [&](const fp16* xs, const fp16* ys, fp16* to) HWY_ATTR {
         const auto a = x_is_scalar ? x_all : load_halves(d, xs);
         const auto b = y_is_scalar ? y_all : load_halves(d, ys);
-        hn::StoreU(combine_bits<op, coerce, away>(d, a, b),
-                   hn::Rebind<std::uint16_t, decltype(d)>(), reinterpret_cast<std::uint16_t*>(to));
+        hn::StoreU(combine_bits<op, coerce, away>(d, a, b), du16,
+                   reinterpret_cast<std::uint16_t*>(to));
     };
     std::int64_t i = 0;
     while (i + lanes <= count) {
+        std::int64_t end = count;
 #if HWY_TARGET != HWY_SCALAR
-        if constexpr (has_finite_way) {
-            i += run_finite<op, away>(x_is_scalar ? &x_value : x + i, x_is_scalar,
-                                      y_is_scalar ? &y_value : y + i, y_is_scalar, out + i,
-                                      count - i);
+        if constexpr (coerce && (op == Binary::add || op == Binary::sub || op == Binary::mul)) {
+            constexpr int vectors = 4;
+            const auto take = [&]<int at_a_time>() HWY_ATTR {
+                i += run_finite<op, away, operands, at_a_time>(x_is_scalar ? x : x + i, x_all,
+                                                               y_is_scalar ? y : y + i, y_all,
+                                                               out + i, count - i);
+            };
+            take.template operator()<vectors>();
+            if (count - i < vectors * lanes) {
+                take.template operator()<1>();
+            }
+            end = std::min(count, i + vectors * lanes);  // what it stopped at
         }
 #endif
-        // What it stopped at, and what it does not take.
-        const std::int64_t end = has_finite_way ? std::min(count, i + 2 * lanes) : count;
         for (; i + lanes <= end; i += lanes) {
             step(x + i, y + i, out + i);
         }
@@ -112,16 +134,31 @@ void run(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16*
     }
 }
 
+template <Binary op, bool coerce, bool away>
+void run_by_kind(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
+                 std::int64_t count) {
+    if (x_is_scalar) {
+        y_is_scalar ? run<op, coerce, away, Operands::both_scalar>(x, y, out, count)
+                    : run<op, coerce, away, Operands::x_scalar>(x, y, out, count);
+    } else if (y_is_scalar) {
+        run<op, coerce, away, Operands::y_scalar>(x, y, out, count);
+    } else if (op == Binary::mul && x == y) {
+        run<op, coerce, away, Operands::square>(x, y, out, count);
+    } else {
+        run<op, coerce, away, Operands::both_whole>(x, y, out, count);
+    }
+}
+
 template <Binary op>
 void run_with(const fp16* x, bool xs, const fp16* y, bool ys, fp16* out, std::int64_t count,
               const Numerics::Elementwise& rules) {
     const bool away = rules.output == Rounding::nearest_away;
     if (rules.coerce_nan) {
-        away ? run<op, true, true>(x, xs, y, ys, out, count)
-             : run<op, true, false>(x, xs, y, ys, out, count);
+        away ? run_by_kind<op, true, true>(x, xs, y, ys, out, count)
+             : run_by_kind<op, true, false>(x, xs, y, ys, out, count);
     } else {
-        away ? run<op, false, true>(x, xs, y, ys, out, count)
-             : run<op, false, false>(x, xs, y, ys, out, count);
+        away ? run_by_kind<op, false, true>(x, xs, y, ys, out, count)
+             : run_by_kind<op, false, false>(x, xs, y, ys, out, count);
     }
 }
 

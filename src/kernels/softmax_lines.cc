@@ -5,6 +5,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/softmax_lines.cc"
+#include "hwy/aligned_allocator.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/exponential-inl.h"
@@ -167,13 +168,19 @@ HWY_INLINE void powers_of(const ExponentialRegisters& exponential, const fp16* x
     }
 }
 
-/// powers = 2^((x - largest) log2 e), zeros up to the next whole group.
+/// powers = 2^((x - largest) log2 e), zeros up to the next whole group. This takes longest and
+/// needs no memory: meanwhile what comes next is fetched, `columns` elements at `next` and at
+/// `result`.
 void exponentials(ExponentialRegisters exponential, const fp16* x, std::int64_t columns,
-                  fp16 largest, fp16* powers) {
+                  fp16 largest, fp16* powers, const fp16* next, const fp16* result) {
     const __m512 top = _mm512_set1_ps(to_float(largest));
     const __m512 tops[4] = {top, top, top, top};
     std::int64_t i = 0;
     for (; i + 64 <= columns; i += 64) {
+        for (const std::int64_t line : {i, i + wide}) {
+            __builtin_prefetch(next + line);
+            __builtin_prefetch(result + line);
+        }
         powers_of<4>(exponential, x + i, tops, powers + i);
     }
     for (; i < (columns + group - 1) / group * group; i += 16) {
@@ -205,8 +212,10 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
     const std::int64_t groups = (columns + group - 1) / group, pitch = groups * group;
     const std::int64_t most = std::clamp<std::int64_t>(block / pitch, 1, rows);
     const std::int64_t padded = (most * groups + 15) / 16 * 16;
-    std::vector<fp16> powers(static_cast<std::size_t>(padded * group));
-    std::vector<float> sums(static_cast<std::size_t>(padded));
+    // Nothing is read before it is written but what belongs to no row.
+    const auto powers = hwy::AllocateAligned<fp16>(static_cast<std::size_t>(padded * group));
+    const auto sums = hwy::AllocateAligned<float>(static_cast<std::size_t>(padded));
+    std::fill_n(powers.get() + most * pitch, padded * group - most * pitch, fp16{0});
     struct Row {
         bool is_ordinary = false;
         fp16 largest, factor;
@@ -224,11 +233,13 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
         for (std::int64_t row = 0; row < some; ++row) {
             if (const Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
                 exponentials(exponential, x + (begin + row) * columns, columns, of_row.largest,
-                             powers.data() + row * pitch);
+                             powers.get() + row * pitch,
+                             x + std::min(begin + row + most, rows - 1) * columns,
+                             y + (begin + row) * columns);
             }
         }
         for (std::int64_t i = 0; i < some * groups; i += 16) {
-            sum_groups(powers.data() + i * group, sums.data() + i);
+            sum_groups(powers.get() + i * group, sums.get() + i);
         }
         for (std::int64_t row = 0; row < some; ++row) {
             if (Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
@@ -241,7 +252,7 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
         }
         for (std::int64_t row = 0; row < some; ++row) {
             if (const Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
-                products(powers.data() + row * pitch, of_row.factor, columns,
+                products(powers.get() + row * pitch, of_row.factor, columns,
                          y + (begin + row) * columns);
             } else {
                 rest(begin + row);

@@ -92,6 +92,28 @@ TEST(Binary, EqualsTheScalarModelOnAnyBits) {
                 for (std::size_t i = 0; i < 100; ++i) {
                     ASSERT_EQ(out[i].bits, ops[op].second(x[5], y[i], rules).bits);
                 }
+                // The other kinds of operands, at a count that no vector divides, in place.
+                std::copy_n(x.begin() + 1000, 77, out.begin());
+                binary(ops[op].first, out.data(), false, &y[1001], true, out.data(), 77, rules);
+                for (std::size_t i = 0; i < 77; ++i) {
+                    ASSERT_EQ(out[i].bits, ops[op].second(x[1000 + i], y[1001], rules).bits);
+                }
+                binary(ops[op].first, &x[1002], true, &y[1002], true, out.data(), 77, rules);
+                for (std::size_t i = 0; i < 77; ++i) {
+                    ASSERT_EQ(out[i].bits, ops[op].second(x[1002], y[1002], rules).bits);
+                }
+            }
+            std::vector<fp16> all(65536);
+            for (std::size_t bits = 0; bits < all.size(); ++bits) {
+                all[bits].bits = static_cast<std::uint16_t>(bits);
+            }
+            for (std::size_t op = 0; op < std::size(ops); ++op) {  // an operand with itself
+                binary(ops[op].first, all.data(), false, all.data(), false, out.data(),
+                       static_cast<std::int64_t>(all.size()), rules);
+                for (std::size_t i = 0; i < all.size(); ++i) {
+                    ASSERT_EQ(out[i].bits, ops[op].second(all[i], all[i], rules).bits)
+                        << "op " << op << " of " << i << " and itself";
+                }
             }
         }
     });

@@ -56,14 +56,51 @@ class ChainStep final : public Step {
 
 }  // namespace
 
+void Ahead::add(const Link::Place& place, std::int64_t elements_of_result) {
+    const bool is_known = std::any_of(streams_.begin(), streams_.end(), [&](const Stream& stream) {
+        return stream.slot == place.slot;
+    });
+    if (place.slot >= 0 && !is_known && place.access.is_whole(elements_of_result)) {
+        streams_.push_back({place.slot, elements_of_result});
+    }
+}
+
+void Ahead::touch(const Run& run, std::int64_t begin, std::int64_t end, std::size_t part,
+                  std::size_t parts) const {
+    constexpr std::int64_t line = 64 / sizeof(fp16);
+    const auto at = [&](std::int64_t elements, std::size_t passed) {
+        return elements / elements_ *
+               (begin + (end - begin) * static_cast<std::int64_t>(passed) /
+                            static_cast<std::int64_t>(parts));
+    };
+    for (const Stream& stream : streams_) {
+        const fp16* values = run.slots[static_cast<std::size_t>(stream.slot)];
+        const std::int64_t last = at(stream.elements, part + 1);
+        for (std::int64_t i = at(stream.elements, part); i < last; i += line) {
+            __builtin_prefetch(values + i);
+        }
+    }
+}
+
+Chain::Chain(std::vector<Link> links, int buffers, std::int64_t elements)
+    : links_(std::move(links)), ahead_(elements), buffers_(buffers), elements_(elements) {
+    for (const Link& link : links_) {
+        for (const Link::Place* place : {&link.x, &link.y, &link.result}) {
+            ahead_.add(*place, elements_);
+        }
+    }
+}
+
 void Chain::evaluate(Run& run, std::int64_t begin, std::int64_t end, std::vector<fp16>& buffers,
                      fp16* to) const {
     buffers.resize(static_cast<std::size_t>(buffers_ * block));
     for (std::int64_t at = begin; at < end; at += block) {
-        for (const Link& link : links_) {
+        const std::int64_t stop = std::min(end, at + block);
+        for (std::size_t i = 0; i < links_.size(); ++i) {
+            const Link& link = links_[i];
+            ahead_.touch(run, stop, std::min(end, stop + block), i, links_.size());
             emulator::evaluate(link, run, buffers.data(),
-                               to == nullptr ? nullptr : to + (at - begin), elements_, at,
-                               std::min(end, at + block));
+                               to == nullptr ? nullptr : to + (at - begin), elements_, at, stop);
         }
     }
 }

@@ -58,12 +58,36 @@ struct Link {
     bool has_y = false;
 };
 
+/// Tells the processor which elements of memory the next block will touch, a part of them before
+/// each step of a block: steps that compute in the caches leave memory idle meanwhile, and it takes
+/// them as long again to wait for it.
+class Ahead {
+  public:
+    Ahead() = default;
+    /// Slots whose elements [n begin, n end) belong to the block [begin, end) of a loop over
+    /// `elements`; n is the slot's elements / `elements`.
+    explicit Ahead(std::int64_t elements) : elements_(elements) {}
+
+    /// Counts a place if it is a slot that is read or written front to back.
+    void add(const Link::Place& place, std::int64_t elements_of_result);
+    /// Part `part` of `parts` of the block [begin, end).
+    void touch(const Run& run, std::int64_t begin, std::int64_t end, std::size_t part,
+               std::size_t parts) const;
+
+  private:
+    struct Stream {
+        int slot;
+        std::int64_t elements;
+    };
+    std::int64_t elements_ = 1;
+    std::vector<Stream> streams_;
+};
+
 /// Elementwise steps that are evaluated block by block. The last one's result goes to its slot or,
 /// for a stream, to whoever reads it.
 class Chain {
   public:
-    Chain(std::vector<Link> links, int buffers, std::int64_t elements)
-        : links_(std::move(links)), buffers_(buffers), elements_(elements) {}
+    Chain(std::vector<Link> links, int buffers, std::int64_t elements);
 
     std::int64_t elements() const { return elements_; }
     /// Evaluates the elements [begin, end); a stream's last values go to `to`. `buffers` is memory
@@ -73,6 +97,7 @@ class Chain {
 
   private:
     std::vector<Link> links_;
+    Ahead ahead_;
     int buffers_;
     std::int64_t elements_;
 };

@@ -44,7 +44,19 @@ struct Extent {
 class RowGroupStep final : public Step {
   public:
     RowGroupStep(std::vector<Part> parts, std::vector<std::int64_t> buffers, Extent extent)
-        : parts_(std::move(parts)), buffers_(std::move(buffers)), extent_(extent) {}
+        : parts_(std::move(parts)),
+          buffers_(std::move(buffers)),
+          extent_(extent),
+          ahead_(extent.rows) {
+        for (const Part& part : parts_) {
+            const std::int64_t elements = extent_.rows * part.per_row;
+            ahead_.add(part.x, elements);
+            if (part.has_y) {
+                ahead_.add(part.y, elements);
+            }
+            ahead_.add(part.result, elements);
+        }
+    }
 
     void run(Run& run) const override {
         const std::int64_t rows = std::max<std::int64_t>(1, block / extent_.count);
@@ -54,8 +66,10 @@ class RowGroupStep final : public Step {
                 buffers.emplace_back(static_cast<std::size_t>(rows * per_row));
             }
             for (std::int64_t row = begin; row < end; row += rows) {
-                for (const Part& part : parts_) {
-                    evaluate(part, run, buffers, row, std::min(end, row + rows));
+                const std::int64_t stop = std::min(end, row + rows);
+                for (std::size_t i = 0; i < parts_.size(); ++i) {
+                    ahead_.touch(run, stop, std::min(end, stop + rows), i, parts_.size());
+                    evaluate(parts_[i], run, buffers, row, stop);
                 }
             }
         });
@@ -92,6 +106,7 @@ class RowGroupStep final : public Step {
     std::vector<Part> parts_;
     std::vector<std::int64_t> buffers_;  ///< elements a row of each
     Extent extent_;
+    Ahead ahead_;
 };
 
 }  // namespace
