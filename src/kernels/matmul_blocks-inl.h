@@ -39,6 +39,7 @@ constexpr std::int64_t group_floats = 1 << 17;  ///< 512 KiB of packed rows
 /// Where a job's panels and units stand among those of all jobs.
 struct JobLayout {
     std::int64_t inner;                      ///< K
+    bool masked;                             ///< has_masks()
     std::int64_t first_panel, panels;        ///< index, count
     std::int64_t panel_offset, panel_size;   ///< floats
     std::int64_t first_unit, group, groups;  ///< blocks in a group of rows; groups
@@ -70,12 +71,13 @@ inline CallLayout lay_out(const MatmulCall& call) {
     for (const MatmulJob& job : call.jobs) {
         JobLayout own{};
         own.inner = job.a.columns;
+        own.masked = has_masks<Kernel>(job);
         own.first_panel = all.panels;
         own.panels = ceiling(job.b.columns, panel_width);
         own.panel_offset = all.column_floats;
-        own.panel_size = packed_columns_size<Kernel>(own.inner);
+        own.panel_size = packed_columns_size<Kernel>(own.inner, own.masked);
         const std::int64_t rows = ceiling(job.a.rows, block_rows);
-        const std::int64_t block_size = packed_rows_size<Kernel>(own.inner);
+        const std::int64_t block_size = packed_rows_size<Kernel>(own.inner, own.masked);
         own.group = std::clamp<std::int64_t>(group_floats / std::max<std::int64_t>(1, block_size),
                                              1, largest_group);
         if (all.threads > 1) {  // several units for each thread, or they end at different times
@@ -186,9 +188,9 @@ class Run {
         const std::size_t j = job_of(layout_, panel, &JobLayout::first_panel);
         const JobLayout& own = layout_.jobs[j];
         const std::int64_t index = panel - own.first_panel;
-        panels_[static_cast<std::size_t>(panel)] = pack_columns<Kernel>(
-            call_.jobs[j].b, index * panel_width, call_.jobs[j].a.rows >= drop_mask_rows,
-            columns_ + own.panel_offset + index * own.panel_size);
+        panels_[static_cast<std::size_t>(panel)] =
+            pack_columns<Kernel>(call_.jobs[j].b, index * panel_width, own.masked,
+                                 columns_ + own.panel_offset + index * own.panel_size);
     }
 
     void do_unit(std::int64_t unit, int thread) {
@@ -203,8 +205,9 @@ class Run {
         PackedRows packed[largest_group];
         float* memory = rows_ + layout_.row_floats * thread;
         for (std::int64_t i = 0; i < blocks; ++i) {
-            packed[i] = pack_rows<Kernel>(job.a, first_row + i * block_rows,
-                                          memory + i * packed_rows_size<Kernel>(own.inner));
+            packed[i] =
+                pack_rows<Kernel>(job.a, first_row + i * block_rows, own.masked,
+                                  memory + i * packed_rows_size<Kernel>(own.inner, own.masked));
         }
         const std::int64_t end = own.panels * (part + 1) / own.parts;
         for (std::int64_t panel = own.panels * part / own.parts; panel < end; ++panel) {
@@ -220,6 +223,31 @@ class Run {
     float* rows_ = nullptr;
     std::vector<PackedColumns> panels_;
 };
+
+/// Runs of jobs whose packed columns take little memory together, one run after another: a batch of
+/// attention's heads would take more than all of its values.
+template <class Kernel>
+inline void run_in_rounds(const MatmulCall& call) {
+    constexpr std::int64_t round_floats = 5 << 16;  // 1.25 MiB
+    for (std::size_t first = 0; first < call.jobs.size();) {
+        std::size_t end = first;
+        std::int64_t floats = 0;
+        for (; end < call.jobs.size(); ++end) {
+            const MatmulJob& job = call.jobs[end];
+            const std::int64_t own =
+                ceiling(job.b.columns, panel_width) *
+                packed_columns_size<Kernel>(job.a.columns, has_masks<Kernel>(job));
+            if (end > first && floats + own > round_floats) {
+                break;
+            }
+            floats += own;
+        }
+        MatmulCall round = call;
+        round.jobs = call.jobs.subspan(first, end - first);
+        Run<Kernel>(round).run();
+        first = end;
+    }
+}
 
 }  // namespace pome::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

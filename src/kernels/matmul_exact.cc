@@ -328,7 +328,7 @@ struct ExactKernel {
         for (std::int64_t k = 0; k < inner; ++k) {
             const float factor = unnudged(rows.factors[k * block_rows + r]);
             const auto a = hn::Set(d, factor * 65536.0F);
-            const auto limit = hn::Set(d, rows.limits[k * block_rows + r]);
+            const auto limit = hn::Set(d, rows.limit(k, r));
             const auto b0 = hn::Load(d, columns.values + k * panel_width);
             const auto b1 = hn::Load(d, columns.values + k * panel_width + lanes);
             const auto p0 = hn::Mul(a, b0), p1 = hn::Mul(a, b1);
@@ -359,7 +359,7 @@ struct ExactKernel {
         }
         for (std::int64_t k = 0; k < inner; ++k) {
             const auto a = hn::Set(d, units * unnudged(rows.factors[k * block_rows + r]));
-            const auto threshold = hn::Set(d, rows.limits[k * block_rows + r]);
+            const auto threshold = hn::Set(d, rows.limit(k, r));
             const float* row = columns.values + k * panel_width;
             for (std::int64_t i = 0; i < parts; ++i) {
                 const auto b = hn::PromoteTo(d, hn::Load(df, row + i * HWY_LANES(double)));
@@ -414,7 +414,7 @@ struct ExactKernel {
 };
 
 void multiply_exact(const MatmulCall& call) {
-    Run<ExactKernel>(call).run();
+    run_in_rounds<ExactKernel>(call);
 }
 
 }  // namespace pome::kernels::HWY_NAMESPACE

@@ -83,7 +83,7 @@ struct FastKernel {
 };
 
 void multiply_fast(const MatmulCall& call) {
-    Run<FastKernel>(call).run();
+    run_in_rounds<FastKernel>(call);
 }
 
 }  // namespace pome::kernels::HWY_NAMESPACE

@@ -54,6 +54,22 @@ inline std::int64_t padded(std::int64_t inner) {
     return (inner + 15) / 16 * 16;
 }
 
+/// Norms of a packed row or column, in whole lines.
+inline std::int64_t norms_size(std::int64_t inner) {
+    return padded((inner + packed_steps - 1) / packed_steps);
+}
+
+/// Whether a product's drop rule is done by masks.
+template <class Kernel>
+inline bool has_masks(const MatmulJob& job) {
+    return POME_DROP_MASKS && Kernel::bounded && job.a.rows >= drop_mask_rows;
+}
+
+/// The threshold of a class.
+HWY_INLINE float threshold_of(std::uint32_t drop_class) {
+    return drop_class == 0 ? 0.0F : std::bit_cast<float>((drop_class + drop_class_bias) << 23);
+}
+
 #if HWY_TARGET != HWY_SCALAR
 /// 8 columns of up to 8 rows that lie `stride` apart: column i to to + i * width, 8 or 4 elements.
 template <std::int64_t width>
@@ -171,19 +187,22 @@ HWY_INLINE void drop_masks(hn::Vec<hn::ScalableTag<float>> m0, hn::Vec<hn::Scala
 
 /// Floats that a panel takes; without bounds the values alone.
 template <class Kernel>
-inline std::int64_t packed_columns_size(std::int64_t inner) {
-    return (Kernel::bounded ? panel_width + drop_words + 2 : panel_width) * padded(inner);
+inline std::int64_t packed_columns_size(std::int64_t inner, bool masked) {
+    const std::int64_t values = panel_width * padded(inner);
+    return Kernel::bounded
+               ? values + (masked ? drop_words + 1 : 1) * padded(inner) + norms_size(inner)
+               : values;
 }
 
 /// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`; `masked`: with
-/// masks, where the target has them.
+/// masks.
 template <class Kernel>
 inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, bool masked, float* memory) {
     const hn::ScalableTag<float> d;
     HWY_ALIGN std::uint16_t halves[packed_steps * panel_width];
     const std::int64_t count = std::min(panel_width, b.columns - first);
     float* masks = memory + panel_width * padded(b.rows);
-    float* smallest = masks + drop_words * padded(b.rows);
+    float* smallest = masks + (masked ? drop_words * padded(b.rows) : 0);
     const PackedColumns packed{memory, smallest, smallest + padded(b.rows),
                                masked ? masks : nullptr, 0.0F};
     const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
@@ -225,22 +244,34 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, bool mask
     return result;
 }
 
-/// block_rows rows of a, packed.
+/// block_rows rows of a, packed. All but the factors is of bounded kernels only.
 struct PackedRows {
-    float* factors;  ///< [k][row], as Kernel::factor makes them
-    float*
-        limits;  ///< [k][row], as Kernel::limit makes them; this and the rest: bounded kernels only
-    std::uint8_t* classes;  ///< [k][row], of limits
+    float* factors;         ///< [k][row], as Kernel::factor makes them
+    float* limits;          ///< [k][row], as Kernel::limit makes them; null with masks, ...
+    std::uint8_t* classes;  ///< ... where their classes do: [k][row]
     float* top;             ///< [k], the largest limit
     float* norms;           ///< [k / packed_steps], the largest norm of a row's part
     float largest;          ///< magnitude
+
+    HWY_INLINE float limit(std::int64_t k, std::int64_t row) const {
+        const std::int64_t i = k * block_rows + row;
+        return limits != nullptr ? limits[i] : threshold_of(classes[i]);
+    }
 };
+
+/// Floats that limits or classes take.
+inline std::int64_t limits_size(std::int64_t inner, bool masked) {
+    const std::int64_t all = block_rows * padded(inner);
+    return masked ? all / static_cast<std::int64_t>(sizeof(float)) : all;
+}
 
 /// Floats that a block of rows takes.
 template <class Kernel>
-inline std::int64_t packed_rows_size(std::int64_t inner) {
-    constexpr std::int64_t classes = block_rows / static_cast<std::int64_t>(sizeof(float));
-    return (Kernel::bounded ? 2 * block_rows + classes + 2 : block_rows) * padded(inner);
+inline std::int64_t packed_rows_size(std::int64_t inner, bool masked) {
+    const std::int64_t factors = block_rows * padded(inner);
+    return Kernel::bounded
+               ? factors + limits_size(inner, masked) + padded(inner) + norms_size(inner)
+               : factors;
 }
 
 /// The classes of thresholds.
@@ -289,17 +320,45 @@ inline void find_tops(const float* limits, std::int64_t inner, float* top) {
     }
 }
 
-/// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`.
+/// The same of classes [k][row]; both are padded to whole lines.
+inline void find_tops(const std::uint8_t* classes, std::int64_t inner, float* top) {
+#if POME_DROP_MASKS
+    static_assert(block_rows == 8);
+    for (std::int64_t k = 0; k < inner; k += 8) {  // a step's classes are a 64-bit lane
+        __m512i largest = _mm512_loadu_si512(classes + k * block_rows);
+        largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 32));
+        largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 16));
+        largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 8));
+        const __m256i of_steps =
+            _mm256_and_si256(_mm512_cvtepi64_epi32(largest), _mm256_set1_epi32(0xFF));
+        const __m256i exponents = _mm256_slli_epi32(
+            _mm256_add_epi32(of_steps, _mm256_set1_epi32(static_cast<int>(drop_class_bias))), 23);
+        const __mmask8 any = _mm256_test_epi32_mask(of_steps, of_steps);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(top + k),
+                            _mm256_maskz_mov_epi32(any, exponents));
+    }
+#else
+    static_cast<void>(classes);
+    static_cast<void>(inner);
+    static_cast<void>(top);
+#endif
+}
+
+/// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`; `masked`: with
+/// classes instead of limits.
 template <class Kernel>
-inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
+inline PackedRows pack_rows(const Matrix& a, std::int64_t first, bool masked, float* memory) {
     const hn::ScalableTag<float> d;
     constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
     const std::int64_t inner = a.columns, count = std::min(block_rows, a.rows - first);
     float* limits = memory + block_rows * padded(inner);
-    float* classes = limits + block_rows * padded(inner);
-    float* top = classes + block_rows * padded(inner) / static_cast<std::int64_t>(sizeof(float));
-    PackedRows packed{
-        memory, limits, reinterpret_cast<std::uint8_t*>(classes), top, top + padded(inner), 0.0F};
+    float* top = limits + limits_size(inner, masked);
+    PackedRows packed{memory,
+                      masked ? nullptr : limits,
+                      masked ? reinterpret_cast<std::uint8_t*>(limits) : nullptr,
+                      top,
+                      top + padded(inner),
+                      0.0F};
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
     auto largest = hn::Zero(d);
     for (std::int64_t from = 0; from < inner; from += packed_steps) {
@@ -321,8 +380,11 @@ inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) 
                     squares[j] = hn::MulAdd(v, v, squares[j]);
                     largest = hn::Max(largest, hn::Abs(v));
                     const auto limit = Kernel::limit(v);
-                    hn::Store(limit, d, packed.limits + at);
-                    store_classes(limit, packed.classes + at);
+                    if (masked) {
+                        store_classes(limit, packed.classes + at);
+                    } else {
+                        hn::Store(limit, d, packed.limits + at);
+                    }
                 }
             }
         }
@@ -331,7 +393,8 @@ inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) 
         }
     }
     if constexpr (Kernel::bounded) {
-        find_tops(packed.limits, inner, packed.top);
+        masked ? find_tops(packed.classes, inner, packed.top)
+               : find_tops(packed.limits, inner, packed.top);
         packed.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
     }
     return packed;

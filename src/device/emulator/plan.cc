@@ -425,35 +425,47 @@ void Plan::lay_out() {
     for (const auto& store : stores_) {
         slots_[static_cast<std::size_t>(store.slot)].last = steps_.size();
     }
-    // First fit in the order of first use: a slot may lie where those that live at the same time do
-    // not.
     std::vector<std::size_t> order;
     for (std::size_t i = 0; i < slots_.size(); ++i) {
         if (slots_[i].kind == Kind::arena && slots_[i].first <= slots_[i].last) {
             order.push_back(i);
         }
     }
+    // Neither order is always the better one.
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        return slots_[a].elements > slots_[b].elements;
+    });
+    const auto by_size = order;
+    const std::size_t size_end = place(by_size);
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
         return slots_[a].first < slots_[b].first;
     });
+    std::size_t end = place(order);
+    if (size_end < end) {
+        end = place(by_size);
+    }
+    arena_.resize(end);
+}
+
+std::size_t Plan::place(const std::vector<std::size_t>& order) {
+    const auto size_of = [](const Slot& slot) {
+        return (static_cast<std::size_t>(slot.elements) + alignment - 1) / alignment * alignment;
+    };
     std::size_t end = 0;
-    std::vector<std::size_t> placed;
+    std::vector<std::size_t> placed;  // sorted by offset
     for (const std::size_t index : order) {
         Slot& slot = slots_[index];
-        const auto size =
-            (static_cast<std::size_t>(slot.elements) + alignment - 1) / alignment * alignment;
+        const std::size_t size = size_of(slot);
         std::size_t offset = 0;
-        for (const std::size_t other : placed) {  // sorted by offset
+        for (const std::size_t other : placed) {
             const Slot& taken = slots_[other];
-            const auto taken_size =
-                (static_cast<std::size_t>(taken.elements) + alignment - 1) / alignment * alignment;
             if (taken.last < slot.first || slot.last < taken.first) {
                 continue;
             }
             if (offset + size <= taken.offset) {
                 break;
             }
-            offset = std::max(offset, taken.offset + taken_size);
+            offset = std::max(offset, taken.offset + size_of(taken));
         }
         slot.offset = offset;
         end = std::max(end, offset + size);
@@ -463,7 +475,7 @@ void Plan::lay_out() {
                                        }),
                       index);
     }
-    arena_.resize(end);
+    return end;
 }
 
 std::int64_t Plan::bytes() const {

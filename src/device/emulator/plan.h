@@ -186,6 +186,9 @@ class Plan {
     void add_operation(const mil::Operation& operation);
     void add_outputs(const mil::Function& function);
     void lay_out();
+    /// Gives slots their offsets in this order, each the first place where those that live at the
+    /// same time do not lie; returns the end of the last, in elements.
+    std::size_t place(const std::vector<std::size_t>& order);
     /// Joins elementwise steps that follow each other, and steps that work row by row (chain.cc).
     void fuse();
 
