@@ -34,12 +34,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr std::int64_t slice_steps = 128;       ///< K of a slice: 16 KiB of a panel with AVX-512
 constexpr std::int64_t largest_group = 8;       ///< blocks of rows
-constexpr std::int64_t group_floats = 1 << 17;  ///< 512 KiB of packed rows
+constexpr std::int64_t group_floats = 50 << 10;  ///< 200 KiB of packed rows
 
 /// Where a job's panels and units stand among those of all jobs.
 struct JobLayout {
     std::int64_t inner;                      ///< K
-    bool masked;                             ///< has_masks()
     std::int64_t first_panel, panels;        ///< index, count
     std::int64_t panel_offset, panel_size;   ///< floats
     std::int64_t first_unit, group, groups;  ///< blocks in a group of rows; groups
@@ -71,13 +70,12 @@ inline CallLayout lay_out(const MatmulCall& call) {
     for (const MatmulJob& job : call.jobs) {
         JobLayout own{};
         own.inner = job.a.columns;
-        own.masked = has_masks<Kernel>(job);
         own.first_panel = all.panels;
         own.panels = ceiling(job.b.columns, panel_width);
         own.panel_offset = all.column_floats;
-        own.panel_size = packed_columns_size<Kernel>(own.inner, own.masked);
+        own.panel_size = packed_columns_size<Kernel>(own.inner);
         const std::int64_t rows = ceiling(job.a.rows, block_rows);
-        const std::int64_t block_size = packed_rows_size<Kernel>(own.inner, own.masked);
+        const std::int64_t block_size = packed_rows_size<Kernel>(own.inner);
         own.group = std::clamp<std::int64_t>(group_floats / std::max<std::int64_t>(1, block_size),
                                              1, largest_group);
         if (all.threads > 1) {  // several units for each thread, or they end at different times
@@ -189,7 +187,7 @@ class Run {
         const JobLayout& own = layout_.jobs[j];
         const std::int64_t index = panel - own.first_panel;
         panels_[static_cast<std::size_t>(panel)] =
-            pack_columns<Kernel>(call_.jobs[j].b, index * panel_width, own.masked,
+            pack_columns<Kernel>(call_.jobs[j].b, index * panel_width,
                                  columns_ + own.panel_offset + index * own.panel_size);
     }
 
@@ -205,9 +203,8 @@ class Run {
         PackedRows packed[largest_group];
         float* memory = rows_ + layout_.row_floats * thread;
         for (std::int64_t i = 0; i < blocks; ++i) {
-            packed[i] =
-                pack_rows<Kernel>(job.a, first_row + i * block_rows, own.masked,
-                                  memory + i * packed_rows_size<Kernel>(own.inner, own.masked));
+            packed[i] = pack_rows<Kernel>(job.a, first_row + i * block_rows,
+                                          memory + i * packed_rows_size<Kernel>(own.inner));
         }
         const std::int64_t end = own.panels * (part + 1) / own.parts;
         for (std::int64_t panel = own.panels * part / own.parts; panel < end; ++panel) {
@@ -235,8 +232,7 @@ inline void run_in_rounds(const MatmulCall& call) {
         for (; end < call.jobs.size(); ++end) {
             const MatmulJob& job = call.jobs[end];
             const std::int64_t own =
-                ceiling(job.b.columns, panel_width) *
-                packed_columns_size<Kernel>(job.a.columns, has_masks<Kernel>(job));
+                ceiling(job.b.columns, panel_width) * packed_columns_size<Kernel>(job.a.columns);
             if (end > first && floats + own > round_floats) {
                 break;
             }

@@ -22,9 +22,8 @@
 // e(a) <= -3 and 0 above (then even subnormals are kept) and for a = 0. Zeros of b contribute
 // nothing either way. The order of the sum is free, so the k for which no product of a tile can be
 // dropped (the smallest |b| but zero is not below the largest t) are done without comparisons. With
-// AVX-512 a comparison costs as much as the FMA that it guards, so the twelve possible thresholds'
-// masks are made while b is packed, and a row of a picks its own by t's exponent; with few rows
-// their making would cost more, and comparisons it is.
+// AVX-512 a comparison costs as much as the FMA that it guards. Thresholds are powers of two, so
+// exponents decide: b is packed with its exponents as bytes, of which one instruction compares 32.
 //
 // Bounds make the sum safe at every moment: any partial sum is at most |a| |b| (norms) + (K + 1) /
 // 2 units + |bias| < 2^15. Where only |p| < 64 fails, the wide way rounds in units by adding one
@@ -84,7 +83,7 @@ HWY_INLINE Floats drop_threshold(Floats a) {
 /// keep ? a * b + c : c
 template <class M>
 HWY_INLINE Floats kept_product(M keep, Floats a, Floats b, Floats c) {
-#if POME_DROP_MASKS
+#if POME_DROP_CLASSES
     return Floats{_mm512_mask3_fmadd_ps(a.raw, b.raw, c.raw, keep.raw)};
 #else
     return hn::IfThenElse(keep, hn::MulAdd(a, b, c), c);
@@ -108,16 +107,19 @@ struct Order {
     HWY_ALIGN std::uint32_t plain_steps[slice_steps + 16];
     HWY_ALIGN std::uint32_t masked_steps[slice_steps + 16];
 
-    HWY_INLINE void sort(const float* smallest, const float* top, std::int64_t steps) {
-        const hn::ScalableTag<float> d;
+    HWY_INLINE void sort(const std::uint8_t* smallest, const std::uint8_t* top,
+                         std::int64_t steps) {
         const hn::ScalableTag<std::uint32_t> du;
+        const hn::ScalableTag<std::int32_t> di;
+        const hn::Rebind<std::uint8_t, decltype(du)> d8;
         for (std::int64_t k = 0; k < steps; k += lanes) {
             const auto inside =
                 hn::FirstN(du, static_cast<std::size_t>(std::min(lanes, steps - k)));
-            const auto safe =
-                hn::RebindMask(du, hn::Ge(hn::Load(d, smallest + k), hn::Load(d, top + k)));
+            const auto dropping =
+                hn::RebindMask(du, hn::Lt(hn::PromoteTo(di, hn::LoadU(d8, smallest + k)),
+                                          hn::PromoteTo(di, hn::LoadU(d8, top + k))));
             const auto index = hn::Load(du, counting.values + k);
-            const auto first = hn::And(inside, safe), second = hn::AndNot(safe, inside);
+            const auto first = hn::AndNot(dropping, inside), second = hn::And(inside, dropping);
             hn::StoreU(hn::Compress(index, first), du, plain_steps + plain);
             hn::StoreU(hn::Compress(index, second), du, masked_steps + masked);
             plain += static_cast<std::int64_t>(hn::CountTrue(du, first));
@@ -182,30 +184,26 @@ struct Anchored {
     HWY_INLINE Integers result(int r, int v) const { return sums[r][v]; }
 };
 
-/// One step of K for which products may be dropped: the masks that packing made, or comparisons.
-template <bool masked, class Tile>
+/// One step of K for which products may be dropped.
+template <class Tile>
 HWY_INLINE void add_dropping_step(Tile& tile, const PackedRows& rows, const PackedColumns& columns,
                                   std::int64_t k) {
     const hn::ScalableTag<float> d;
     const auto b0 = hn::Load(d, columns.values + k * panel_width),
                b1 = hn::Load(d, columns.values + k * panel_width + lanes);
-#if POME_DROP_MASKS
-    if constexpr (masked) {
-        const std::uint8_t* classes = rows.classes + k * block_rows;
-        const float* masks = columns.masks + k * drop_words;
-        POME_UNROLL
-        for (int r = 0; r < block_rows; ++r) {
-            const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
-            std::uint32_t bits;
-            std::memcpy(&bits, masks + classes[r], sizeof bits);
-            const __mmask32 both = _cvtu32_mask32(bits);
-            using Mask = hn::Mask<decltype(d)>;
-            tile.add_kept(r, 0, Mask{static_cast<__mmask16>(both)}, a, b0);
-            tile.add_kept(r, 1, Mask{static_cast<__mmask16>(_kshiftri_mask32(both, 16))}, a, b1);
-        }
-        return;
+#if POME_DROP_CLASSES
+    const auto* at = reinterpret_cast<const __m256i*>(columns.classes + k * panel_width);
+    const __m256i classes = _mm256_load_si256(at);
+    POME_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+        const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
+        const auto limit = static_cast<char>(rows.classes[k * block_rows + r]);
+        const __mmask32 both = _mm256_cmpge_epu8_mask(classes, _mm256_set1_epi8(limit));
+        using Mask = hn::Mask<decltype(d)>;
+        tile.add_kept(r, 0, Mask{static_cast<__mmask16>(both)}, a, b0);
+        tile.add_kept(r, 1, Mask{static_cast<__mmask16>(_kshiftri_mask32(both, 16))}, a, b1);
     }
-#endif
+#else
     const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
     POME_UNROLL
     for (int r = 0; r < block_rows; ++r) {
@@ -214,6 +212,7 @@ HWY_INLINE void add_dropping_step(Tile& tile, const PackedRows& rows, const Pack
         tile.add_kept(r, 0, hn::Ge(m0, limit), a, b0);
         tile.add_kept(r, 1, hn::Ge(m1, limit), a, b1);
     }
+#endif
 }
 
 /// Adds the products of steps [first, first + steps) of K to sums[row][column].
@@ -238,14 +237,8 @@ HWY_NOINLINE void add_steps(const PackedRows& rows, const PackedColumns& columns
             tile.add(r, 1, a, b1);
         }
     }
-    if (POME_DROP_MASKS && columns.masks != nullptr) {
-        for (std::int64_t i = 0; i < order.masked; ++i) {
-            add_dropping_step<true>(tile, rows, columns, first + order.masked_steps[i]);
-        }
-    } else {
-        for (std::int64_t i = 0; i < order.masked; ++i) {
-            add_dropping_step<false>(tile, rows, columns, first + order.masked_steps[i]);
-        }
+    for (std::int64_t i = 0; i < order.masked; ++i) {
+        add_dropping_step(tile, rows, columns, first + order.masked_steps[i]);
     }
     POME_UNROLL
     for (int r = 0; r < block_rows; ++r) {

@@ -20,19 +20,20 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// With AVX-512 the drop rule is a mask that was made while packing; elsewhere a comparison a step.
-#undef POME_DROP_MASKS
+// With AVX-512 the drop rule compares bytes that were made while packing, 32 at once; elsewhere it
+// compares the floats.
+#undef POME_DROP_CLASSES
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-#define POME_DROP_MASKS 1
+#define POME_DROP_CLASSES 1
 #else
-#define POME_DROP_MASKS 0
+#define POME_DROP_CLASSES 0
 #endif
 
 constexpr std::int64_t lanes = HWY_LANES(float);
 constexpr std::int64_t panel_width = 2 * lanes;
 // Rows of a tile, two vectors of accumulators each: as many as the registers hold. With 32
 // registers 8 was fastest (10 and 12 made g++ 12 spill).
-#if POME_DROP_MASKS || HWY_ARCH_ARM_A64
+#if POME_DROP_CLASSES || HWY_ARCH_ARM_A64
 constexpr std::int64_t block_rows = 8;
 #else
 constexpr std::int64_t block_rows = 4;
@@ -42,12 +43,20 @@ constexpr std::int64_t block_rows = 4;
 constexpr std::int64_t packed_steps = 32;
 
 /// The thresholds of the drop rule are the powers of two from 2^-13 to 2^-2: classes 1 to 12, and 0
-/// where nothing is dropped. Words of a mask each, for a step of K: as many as fill a line.
-constexpr std::int64_t drop_classes = 12, drop_words = POME_DROP_MASKS ? 16 : 0;
-/// Rows of a from which on masks spare more than making them costs: attention's 256 are too few.
-constexpr std::int64_t drop_mask_rows = 512;
-/// The float whose exponent field, less this, is the class of a threshold.
+/// where nothing is dropped. The class of any magnitude is that of the last threshold that it
+/// reaches, and so on above 12: it is at least a threshold if its class is. A class is the exponent
+/// field, less this, but at least 0.
 constexpr std::uint32_t drop_class_bias = 127 - 14;
+
+inline std::uint8_t class_of(float magnitude) {
+    const std::uint32_t exponent = std::bit_cast<std::uint32_t>(magnitude) >> 23;
+    return static_cast<std::uint8_t>(std::max(exponent, drop_class_bias) - drop_class_bias);
+}
+
+/// The threshold of a class.
+HWY_INLINE float threshold_of(std::uint32_t drop_class) {
+    return drop_class == 0 ? 0.0F : std::bit_cast<float>((drop_class + drop_class_bias) << 23);
+}
 
 /// K rounded up to whole lines: packed pieces start on lines of their own.
 inline std::int64_t padded(std::int64_t inner) {
@@ -59,15 +68,9 @@ inline std::int64_t norms_size(std::int64_t inner) {
     return padded((inner + packed_steps - 1) / packed_steps);
 }
 
-/// Whether a product's drop rule is done by masks.
-template <class Kernel>
-inline bool has_masks(const MatmulJob& job) {
-    return POME_DROP_MASKS && Kernel::bounded && job.a.rows >= drop_mask_rows;
-}
-
-/// The threshold of a class.
-HWY_INLINE float threshold_of(std::uint32_t drop_class) {
-    return drop_class == 0 ? 0.0F : std::bit_cast<float>((drop_class + drop_class_bias) << 23);
+/// Floats that so many bytes take.
+constexpr std::int64_t floats_of(std::int64_t bytes) {
+    return bytes / static_cast<std::int64_t>(sizeof(float));
 }
 
 #if HWY_TARGET != HWY_SCALAR
@@ -157,54 +160,47 @@ HWY_INLINE hn::Vec<hn::ScalableTag<float>> decode(const std::uint16_t* from) {
 
 /// One panel of b, packed.
 struct PackedColumns {
-    float* values;    ///< [k][column]
-    float* smallest;  ///< [k], the smallest magnitude but zero, a large number if all are zero
-    float* norms;     ///< [k / packed_steps], the largest norm of a column's part
-    float* masks;     ///< [k][class], bits: which columns a threshold of that class keeps; or null
-    float largest;    ///< magnitude
+    float* values;           ///< [k][column]
+    std::uint8_t* classes;   ///< [k][column], of magnitudes; with POME_DROP_CLASSES
+    std::uint8_t* smallest;  ///< [k], class of the smallest magnitude but zero
+    float* norms;            ///< [k / packed_steps], the largest norm of a column's part
+    float largest;           ///< magnitude
 };
 
-#if POME_DROP_MASKS
-/// The masks of one step: bit i of word c tells whether |b[i]| is at least threshold c, for b not
-/// zero.
-HWY_INLINE void drop_masks(hn::Vec<hn::ScalableTag<float>> m0, hn::Vec<hn::ScalableTag<float>> m1,
-                           float smallest, float* masks) {
-    const hn::ScalableTag<float> d;
-    // Through the cache line itself: a copy on the stack would be read before it is stored.
-    hn::Store(hn::BitCast(d, hn::Set(hn::ScalableTag<std::uint32_t>(), ~0U)), d, masks);
-    const auto exponent = std::bit_cast<std::uint32_t>(smallest) >> 23;
-    // The first threshold above the smallest magnitude: those before keep everything.
-    std::uint32_t c =
-        std::clamp<std::uint32_t>(exponent, drop_class_bias, 255) - drop_class_bias + 1;
-    for (; c <= drop_classes; ++c) {
-        const auto t = hn::Set(d, std::bit_cast<float>((c + drop_class_bias) << 23));
-        const std::uint32_t word = static_cast<std::uint32_t>(hn::Ge(m0, t).raw) |
-                                   static_cast<std::uint32_t>(hn::Ge(m1, t).raw) << 16;
-        std::memcpy(masks + c, &word, sizeof word);
-    }
+/// The classes of a vector of magnitudes.
+HWY_INLINE void store_classes(hn::Vec<hn::ScalableTag<float>> magnitudes, std::uint8_t* to) {
+    const hn::ScalableTag<std::int32_t> d;
+    const hn::Rebind<std::uint8_t, decltype(d)> d8;
+    const auto bias = hn::Set(d, static_cast<std::int32_t>(drop_class_bias));
+    const auto exponent = hn::ShiftRight<23>(hn::BitCast(d, magnitudes));
+    hn::StoreU(hn::DemoteTo(d8, hn::Sub(hn::Max(exponent, bias), bias)), d8, to);
 }
-#endif
+
+/// Floats that the classes of a panel take.
+inline std::int64_t column_classes_size(std::int64_t inner) {
+    return POME_DROP_CLASSES ? floats_of(panel_width * padded(inner)) : 0;
+}
 
 /// Floats that a panel takes; without bounds the values alone.
 template <class Kernel>
-inline std::int64_t packed_columns_size(std::int64_t inner, bool masked) {
+inline std::int64_t packed_columns_size(std::int64_t inner) {
     const std::int64_t values = panel_width * padded(inner);
-    return Kernel::bounded
-               ? values + (masked ? drop_words + 1 : 1) * padded(inner) + norms_size(inner)
-               : values;
+    return Kernel::bounded ? values + column_classes_size(inner) +
+                                 padded(floats_of(padded(inner))) + norms_size(inner)
+                           : values;
 }
 
-/// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`; `masked`: with
-/// masks.
+/// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`.
 template <class Kernel>
-inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, bool masked, float* memory) {
+inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* memory) {
     const hn::ScalableTag<float> d;
     HWY_ALIGN std::uint16_t halves[packed_steps * panel_width];
     const std::int64_t count = std::min(panel_width, b.columns - first);
-    float* masks = memory + panel_width * padded(b.rows);
-    float* smallest = masks + (masked ? drop_words * padded(b.rows) : 0);
-    const PackedColumns packed{memory, smallest, smallest + padded(b.rows),
-                               masked ? masks : nullptr, 0.0F};
+    float* classes = memory + panel_width * padded(b.rows);
+    float* smallest = classes + column_classes_size(b.rows);
+    const PackedColumns packed{memory, reinterpret_cast<std::uint8_t*>(classes),
+                               reinterpret_cast<std::uint8_t*>(smallest),
+                               smallest + padded(floats_of(padded(b.rows))), 0.0F};
     const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
     auto largest = zero;
     for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
@@ -225,13 +221,12 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, bool mask
                 largest = hn::Max(largest, hn::Max(m0, m1));
                 const auto least = hn::Min(hn::IfThenElse(hn::Eq(m0, zero), nothing, m0),
                                            hn::IfThenElse(hn::Eq(m1, zero), nothing, m1));
-                packed.smallest[from + k] = hn::GetLane(hn::MinOfLanes(d, least));
-#if POME_DROP_MASKS
-                if (masked) {
-                    drop_masks(m0, m1, packed.smallest[from + k],
-                               packed.masks + (from + k) * drop_words);
+                packed.smallest[from + k] = class_of(hn::GetLane(hn::MinOfLanes(d, least)));
+                if constexpr (POME_DROP_CLASSES) {
+                    std::uint8_t* to = packed.classes + (from + k) * panel_width;
+                    store_classes(m0, to);
+                    store_classes(m1, to + lanes);
                 }
-#endif
             }
         }
         if constexpr (Kernel::bounded) {
@@ -247,45 +242,31 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, bool mask
 /// block_rows rows of a, packed. All but the factors is of bounded kernels only.
 struct PackedRows {
     float* factors;         ///< [k][row], as Kernel::factor makes them
-    float* limits;          ///< [k][row], as Kernel::limit makes them; null with masks, ...
-    std::uint8_t* classes;  ///< ... where their classes do: [k][row]
-    float* top;             ///< [k], the largest limit
+    float* limits;          ///< [k][row], as Kernel::limit makes them, or ...
+    std::uint8_t* classes;  ///< ... their classes, with POME_DROP_CLASSES; one memory
+    std::uint8_t* top;      ///< [k], class of the largest limit
     float* norms;           ///< [k / packed_steps], the largest norm of a row's part
     float largest;          ///< magnitude
 
     HWY_INLINE float limit(std::int64_t k, std::int64_t row) const {
         const std::int64_t i = k * block_rows + row;
-        return limits != nullptr ? limits[i] : threshold_of(classes[i]);
+        return POME_DROP_CLASSES ? threshold_of(classes[i]) : limits[i];
     }
 };
 
 /// Floats that limits or classes take.
-inline std::int64_t limits_size(std::int64_t inner, bool masked) {
+inline std::int64_t limits_size(std::int64_t inner) {
     const std::int64_t all = block_rows * padded(inner);
-    return masked ? all / static_cast<std::int64_t>(sizeof(float)) : all;
+    return POME_DROP_CLASSES ? floats_of(all) : all;
 }
 
 /// Floats that a block of rows takes.
 template <class Kernel>
-inline std::int64_t packed_rows_size(std::int64_t inner, bool masked) {
+inline std::int64_t packed_rows_size(std::int64_t inner) {
     const std::int64_t factors = block_rows * padded(inner);
     return Kernel::bounded
-               ? factors + limits_size(inner, masked) + padded(inner) + norms_size(inner)
+               ? factors + limits_size(inner) + padded(floats_of(padded(inner))) + norms_size(inner)
                : factors;
-}
-
-/// The classes of thresholds.
-HWY_INLINE void store_classes(hn::Vec<hn::ScalableTag<float>> limits, std::uint8_t* to) {
-#if POME_DROP_MASKS
-    const hn::ScalableTag<std::int32_t> d;
-    const hn::Rebind<std::uint8_t, decltype(d)> d8;
-    const auto bias = hn::Set(d, static_cast<std::int32_t>(drop_class_bias));
-    const auto exponent = hn::ShiftRight<23>(hn::BitCast(d, limits));
-    hn::StoreU(hn::DemoteTo(d8, hn::Sub(hn::Max(exponent, bias), bias)), d8, to);
-#else
-    static_cast<void>(limits);
-    static_cast<void>(to);
-#endif
 }
 
 /// The largest norm among rows whose elements' squares were summed in lanes block_rows apart.
@@ -307,57 +288,43 @@ inline float largest_norm(const V* squares, std::int64_t vectors) {
     return std::sqrt(largest);
 }
 
-/// top[k] = max over rows of limits[k][row].
-inline void find_tops(const float* limits, std::int64_t inner, float* top) {
-    const hn::CappedTag<float, block_rows> d;
-    constexpr std::int64_t part = lanes < block_rows ? lanes : block_rows;
-    for (std::int64_t k = 0; k < inner; ++k) {
-        auto limit = hn::Load(d, limits + k * block_rows);
-        for (std::int64_t i = part; i < block_rows; i += part) {
-            limit = hn::Max(limit, hn::Load(d, limits + k * block_rows + i));
-        }
-        top[k] = hn::GetLane(hn::MaxOfLanes(d, limit));
-    }
-}
-
-/// The same of classes [k][row]; both are padded to whole lines.
-inline void find_tops(const std::uint8_t* classes, std::int64_t inner, float* top) {
-#if POME_DROP_MASKS
+/// top[k] = the largest class over rows of limits[k][row] or classes[k][row].
+inline void find_tops(const PackedRows& rows, std::int64_t inner) {
+#if POME_DROP_CLASSES
     static_assert(block_rows == 8);
-    for (std::int64_t k = 0; k < inner; k += 8) {  // a step's classes are a 64-bit lane
-        __m512i largest = _mm512_loadu_si512(classes + k * block_rows);
+    for (std::int64_t k = 0; k < inner; k += 8) {  // a step's classes are a lane of 64 bits
+        __m512i largest = _mm512_loadu_si512(rows.classes + k * block_rows);
         largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 32));
         largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 16));
         largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 8));
-        const __m256i of_steps =
-            _mm256_and_si256(_mm512_cvtepi64_epi32(largest), _mm256_set1_epi32(0xFF));
-        const __m256i exponents = _mm256_slli_epi32(
-            _mm256_add_epi32(of_steps, _mm256_set1_epi32(static_cast<int>(drop_class_bias))), 23);
-        const __mmask8 any = _mm256_test_epi32_mask(of_steps, of_steps);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(top + k),
-                            _mm256_maskz_mov_epi32(any, exponents));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(rows.top + k), _mm512_cvtepi64_epi8(largest));
     }
 #else
-    static_cast<void>(classes);
-    static_cast<void>(inner);
-    static_cast<void>(top);
+    const hn::CappedTag<float, block_rows> d;
+    constexpr std::int64_t part = lanes < block_rows ? lanes : block_rows;
+    for (std::int64_t k = 0; k < inner; ++k) {
+        auto limit = hn::Load(d, rows.limits + k * block_rows);
+        for (std::int64_t i = part; i < block_rows; i += part) {
+            limit = hn::Max(limit, hn::Load(d, rows.limits + k * block_rows + i));
+        }
+        rows.top[k] = class_of(hn::GetLane(hn::MaxOfLanes(d, limit)));
+    }
 #endif
 }
 
-/// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`; `masked`: with
-/// classes instead of limits.
+/// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`.
 template <class Kernel>
-inline PackedRows pack_rows(const Matrix& a, std::int64_t first, bool masked, float* memory) {
+inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
     const hn::ScalableTag<float> d;
     constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
     const std::int64_t inner = a.columns, count = std::min(block_rows, a.rows - first);
     float* limits = memory + block_rows * padded(inner);
-    float* top = limits + limits_size(inner, masked);
+    float* top = limits + limits_size(inner);
     PackedRows packed{memory,
-                      masked ? nullptr : limits,
-                      masked ? reinterpret_cast<std::uint8_t*>(limits) : nullptr,
-                      top,
-                      top + padded(inner),
+                      limits,
+                      reinterpret_cast<std::uint8_t*>(limits),
+                      reinterpret_cast<std::uint8_t*>(top),
+                      top + padded(floats_of(padded(inner))),
                       0.0F};
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
     auto largest = hn::Zero(d);
@@ -380,7 +347,7 @@ inline PackedRows pack_rows(const Matrix& a, std::int64_t first, bool masked, fl
                     squares[j] = hn::MulAdd(v, v, squares[j]);
                     largest = hn::Max(largest, hn::Abs(v));
                     const auto limit = Kernel::limit(v);
-                    if (masked) {
+                    if constexpr (POME_DROP_CLASSES) {
                         store_classes(limit, packed.classes + at);
                     } else {
                         hn::Store(limit, d, packed.limits + at);
@@ -393,8 +360,7 @@ inline PackedRows pack_rows(const Matrix& a, std::int64_t first, bool masked, fl
         }
     }
     if constexpr (Kernel::bounded) {
-        masked ? find_tops(packed.classes, inner, packed.top)
-               : find_tops(packed.limits, inner, packed.top);
+        find_tops(packed, inner);
         packed.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
     }
     return packed;

@@ -9,9 +9,9 @@
 namespace pome::device {
 namespace {
 
-/// Feed-forward takes up to 1.27 times its live values, the others 1.05 to 1.18: packed operands of
-/// products are the rest (docs/performance.md). The aim is 1.2.
-constexpr double most = 1.28;
+/// Times their live values: what is above them is packed operands of products
+/// (docs/performance.md).
+constexpr double most = 1.2;
 
 void expect_lean(const mil::Function& function, const mil::WeightFiles& files,
                  const std::string& name) {
