@@ -12,7 +12,7 @@
 namespace pome::device::emulator {
 namespace {
 
-constexpr std::int64_t block = 4096;   // elements: 8 KB a value
+constexpr std::int64_t block = 1024;   // elements: 2 KB a value
 constexpr std::int64_t grain = 16384;  // elements a thread takes at least
 
 /// Evaluates the elements [begin, end) of a link, in runs along which each operand is whole or one
@@ -46,7 +46,7 @@ class ChainStep final : public Step {
         run.pool.for_ranges(chain_.elements(), grain,
                             [&](std::int64_t begin, std::int64_t end, int) {
                                 std::vector<fp16> buffers;
-                                chain_.evaluate(run, begin, end, buffers);
+                                chain_.evaluate(run, begin, end, buffers, nullptr, end);
                             });
     }
 
@@ -92,14 +92,15 @@ Chain::Chain(std::vector<Link> links, int buffers, std::int64_t elements)
 }
 
 void Chain::evaluate(Run& run, std::int64_t begin, std::int64_t end, std::vector<fp16>& buffers,
-                     fp16* to) const {
+                     fp16* to, std::int64_t next) const {
     buffers.resize(static_cast<std::size_t>(buffers_ * block));
     for (std::int64_t at = begin; at < end; at += block) {
         const std::int64_t stop = std::min(end, at + block);
+        const std::int64_t ahead = stop < end ? stop : next;
+        const std::int64_t ahead_end = std::min({ahead + block, ahead + (end - begin), elements_});
         for (std::size_t i = 0; i < links_.size(); ++i) {
-            const Link& link = links_[i];
-            ahead_.touch(run, stop, std::min(end, stop + block), i, links_.size());
-            emulator::evaluate(link, run, buffers.data(),
+            ahead_.touch(run, ahead, ahead_end, i, links_.size());
+            emulator::evaluate(links_[i], run, buffers.data(),
                                to == nullptr ? nullptr : to + (at - begin), elements_, at, stop);
         }
     }

@@ -91,9 +91,9 @@ class Chain {
 
     std::int64_t elements() const { return elements_; }
     /// Evaluates the elements [begin, end); a stream's last values go to `to`. `buffers` is memory
-    /// of one thread that is kept between calls.
+    /// of one thread that is kept between calls. `next` is where the next call will begin.
     void evaluate(Run& run, std::int64_t begin, std::int64_t end, std::vector<fp16>& buffers,
-                  fp16* to = nullptr) const;
+                  fp16* to, std::int64_t next) const;
 
   private:
     std::vector<Link> links_;

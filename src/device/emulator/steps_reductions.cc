@@ -81,7 +81,9 @@ class ReduceStep final : public Step {
 
     /// Ranges of columns, some rows at a time.
     void run_columns(Run& run) const {
-        constexpr std::int64_t narrowest = 256;  // columns of a part: 512 bytes a row
+        // Columns of a part: up to 512 bytes a row, and less where threads had nothing to do.
+        const std::int64_t narrowest =
+            std::clamp<std::int64_t>((inner_ / run.pool.threads() + 31) / 32 * 32, 64, 256);
         constexpr std::int64_t widest = 1024;
         const std::int64_t parts = (inner_ + narrowest - 1) / narrowest;
         const std::int64_t whole = outer_ >= run.pool.threads() ? 1 : parts;
@@ -122,8 +124,9 @@ class ReduceStep final : public Step {
                 stride = columns;
                 block.resize(static_cast<std::size_t>(some * columns));
                 for (std::int64_t r = 0; r < some; ++r) {
-                    chain_->evaluate(run, at + r * inner_, at + r * inner_ + columns, buffers,
-                                     block.data() + r * columns);
+                    const std::int64_t row = at + r * inner_;
+                    chain_->evaluate(run, row, row + columns, buffers, block.data() + r * columns,
+                                     row + inner_);
                 }
                 from = block.data();
             }
@@ -150,7 +153,7 @@ class ReduceStep final : public Step {
             return run.slots[static_cast<std::size_t>(x_)] + at;
         }
         block.resize(static_cast<std::size_t>(elements));
-        chain_->evaluate(run, at, at + elements, buffers, block.data());
+        chain_->evaluate(run, at, at + elements, buffers, block.data(), at + elements);
         return block.data();
     }
 
@@ -272,7 +275,8 @@ class SoftmaxStep final : public Step {
             for (std::int64_t row = begin; row < end; row += rows) {
                 const std::int64_t some = std::min(rows, end - row), at = row * columns_;
                 // The row's own place in the result holds it until it is overwritten.
-                chain_->evaluate(run, at, at + some * columns_, buffers, out + at);
+                chain_->evaluate(run, at, at + some * columns_, buffers, out + at,
+                                 at + some * columns_);
                 kernels::softmax_rows(out + at, out + at, some, columns_, *tables_, run.numerics);
             }
         });
