@@ -33,8 +33,8 @@ Surface::Surface(mil::Type type, std::size_t allocation)
     }
     const std::size_t room = (std::max(bytes_, allocation) + alignment - 1) / alignment * alignment;
     place_ = std::make_unique<Place>();
-    place_->host.reset(static_cast<std::byte*>(::operator new[](
-        room == 0 ? alignment : room, std::align_val_t{alignment}, std::nothrow)));
+    place_->host.reset(static_cast<std::byte*>(
+        ::operator new[](room == 0 ? alignment : room, std::align_val_t{alignment}, std::nothrow)));
     if (!place_->host) {  // (sanitizers end the program where new would throw)
         throw std::bad_alloc();
     }

@@ -32,8 +32,8 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::int64_t slice_steps = 128;       ///< K of a slice: 16 KiB of a panel with AVX-512
-constexpr std::int64_t largest_group = 8;       ///< blocks of rows
+constexpr std::int64_t slice_steps = 128;        ///< K of a slice: 16 KiB of a panel with AVX-512
+constexpr std::int64_t largest_group = 8;        ///< blocks of rows
 constexpr std::int64_t group_floats = 50 << 10;  ///< 200 KiB of packed rows
 
 /// Where a job's panels and units stand among those of all jobs.
