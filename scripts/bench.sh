@@ -6,7 +6,11 @@ build=${1:-build}
 mkdir -p "$build/bench"
 "$build/bench_matmul" --json "$build/bench/matmul.json"
 "$build/bench_ops" --json "$build/bench/ops.json"
-"$build/pome" bench train_step --model stories110M --sequence 256 --steps 5 --json "$build/bench/train_step.json"
+"$build/pome" bench train_step --model stories110M --sequence 256 --steps 5 --json "$build/bench/host.json"
+for model in stories260K stories15M stories110M; do
+    python3 bench/train_step/run.py --pome "$build/pome" --model $model --json "$build/bench/train_step_$model.json"
+done
+python3 bench/train_step/run.py --pome "$build/pome" --batch 4 --steps 3 --json "$build/bench/train_step_batch4.json"
 # Left out where the compiler has no OpenMP for the contender in C.
 if [ -x "$build/bench_generate" ]; then
     "$build/bench_generate" --json "$build/bench/generate.json"

@@ -35,8 +35,10 @@ double operand_elements(const model::Stage& stage) {
 
 }  // namespace
 
-HostBytes host_bytes(const model::Architecture& architecture, std::int64_t sequence) {
-    const auto stream = static_cast<double>(architecture.config.width * sequence);
+HostBytes host_bytes(const model::Architecture& architecture, std::int64_t sequence,
+                     std::int64_t batch) {
+    const auto sequences = static_cast<double>(batch);
+    const double stream = sequences * static_cast<double>(architecture.config.width * sequence);
     const auto blocks = static_cast<double>(architecture.blocks.size());
     const auto parameters = static_cast<double>(architecture.parameter_count());
     const model::Form form = train::stage_form({}, sequence);
@@ -48,7 +50,7 @@ HostBytes host_bytes(const model::Architecture& architecture, std::int64_t seque
             entry->second =
                 operand_elements(model::make_stage(block.stage, architecture.config, form));
         }
-        bytes.operands += (fp16 + fp32) * entry->second;
+        bytes.operands += (fp16 + fp32) * sequences * entry->second;
         for (const auto& parameter : architecture.parameters) {
             if (std::find(block.weights.begin(), block.weights.end(), parameter.name) !=
                 block.weights.end()) {
@@ -60,7 +62,8 @@ HostBytes host_bytes(const model::Architecture& architecture, std::int64_t seque
     bytes.norms = 6.0 * fp32 * stream * (blocks + 1.0);
     bytes.residuals = 3.0 * fp32 * stream * blocks;
     bytes.embedding = 5.0 * fp32 * stream;
-    bytes.loss = 2.0 * fp32 * static_cast<double>(architecture.config.vocabulary * sequence);
+    bytes.loss =
+        2.0 * fp32 * sequences * static_cast<double>(architecture.config.vocabulary * sequence);
     bytes.gradients = 2.0 * fp32 * parameters;
     bytes.optimizer = 7.0 * fp32 * parameters;
     return bytes;

@@ -6,7 +6,8 @@
 
 namespace pome::cli::bench {
 
-/// Bytes that the host of a dynamic training step reads and writes at least, by what for: each
+/// Bytes that the host of a dynamic training step of `batch` sequences, one after another, reads
+/// and writes at least, by what for: each
 /// array once in, once out, whatever a kernel does with it inside. Matrix products are counted
 /// apart.
 struct HostBytes {
@@ -24,7 +25,8 @@ struct HostBytes {
                staging;
     }
 };
-HostBytes host_bytes(const model::Architecture& architecture, std::int64_t sequence);
+HostBytes host_bytes(const model::Architecture& architecture, std::int64_t sequence,
+                     std::int64_t batch);
 
 /// FLOP of the host's matrix products: weight gradients and the classifier's three.
 double host_product_flops(const model::Architecture& architecture, std::int64_t sequence);

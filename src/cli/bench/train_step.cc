@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
+#include <span>
 
+#include "base/file.h"
 #include "base/random.h"
 #include "cli/bench/benchmarks.h"
 #include "cli/bench/host_bound.h"
@@ -15,6 +18,7 @@
 #include "kernels/adamw.h"
 #include "train/dynamic_pipeline.h"
 #include "train/language_model.h"
+#include "train/model_file.h"
 #include "train/trainer.h"
 
 namespace pome::cli::bench {
@@ -22,8 +26,8 @@ namespace {
 
 struct TrainStepOptions {
     StepOptions step;
-    std::string json;
-    int steps = 5;
+    std::string json, weights, tokens;
+    int steps = 5, batch = 1;
     bool overlap = false;
     DeviceOptions device;
 };
@@ -39,16 +43,60 @@ double peak_memory() {
 #endif
 }
 
-/// Forward, backward and AdamW of one sequence of random tokens: what a training step costs.
+/// What a step is given: `batch` sequences, each its tokens and then its targets.
+std::vector<std::int32_t> random_tokens(const TrainStepOptions& options, std::int64_t vocabulary,
+                                        Random& random) {
+    std::vector<std::int32_t> tokens(
+        static_cast<std::size_t>(2 * options.batch * options.step.sequence));
+    for (auto& token : tokens) {
+        token = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary)));
+    }
+    return tokens;
+}
+
+/// The same from a file of 32-bit integers. Throws Error{malformed_file}.
+std::vector<std::int32_t> read_tokens(const TrainStepOptions& options, std::int64_t vocabulary) {
+    const std::string bytes = read_text(options.tokens);
+    std::vector<std::int32_t> tokens(
+        static_cast<std::size_t>(2 * options.batch * options.step.sequence));
+    if (bytes.size() != tokens.size() * sizeof(std::int32_t)) {
+        fail(Code::malformed_file, "cli.bench",
+             "{}: {} bytes; {} sequences of {} tokens and as many targets are {} integers of 4 "
+             "bytes",
+             options.tokens, bytes.size(), options.batch, options.step.sequence, tokens.size());
+    }
+    std::memcpy(tokens.data(), bytes.data(), bytes.size());
+    for (const std::int32_t token : tokens) {
+        if (token < 0 || token >= vocabulary) {
+            fail(Code::malformed_file, "cli.bench", "{}: token {} is not below {}", options.tokens,
+                 token, vocabulary);
+        }
+    }
+    return tokens;
+}
+
+train::ParameterSet starting_weights(const TrainStepOptions& options,
+                                     const model::Architecture& architecture, Random& random) {
+    if (options.weights.empty()) {
+        train::ParameterSet weights(architecture);
+        weights.initialize(random);
+        return weights;
+    }
+    auto loaded = train::load_model(options.weights);
+    train::expect_same_model(loaded.architecture.config, architecture.config, options.weights);
+    return std::move(loaded.weights);
+}
+
+/// Forward, backward and AdamW of a batch: what a training step costs.
 void run(const TrainStepOptions& options) {
     const auto config = options.step.config();
     const auto architecture = model::architecture(config);
     ThreadPool pool(options.device.threads);
     const auto device = open_device(options.device, pool);
-    train::ParameterSet weights(architecture), gradients(architecture), m(architecture),
-        v(architecture);
     Random random(1);
-    weights.initialize(random);
+    // Before anything else takes memory: a file that is read takes some for a moment.
+    train::ParameterSet weights = starting_weights(options, architecture, random);
+    train::ParameterSet gradients(architecture), m(architecture), v(architecture);
     train::DynamicPipeline pipeline(architecture, *device, pool,
                                     train::stage_form({}, options.step.sequence),
                                     {.training = true});
@@ -57,26 +105,30 @@ void run(const TrainStepOptions& options) {
     }
     train::LanguageModel language_model(architecture, pipeline, pool, options.step.sequence);
     pipeline.stage_weights(weights);
-    std::vector<std::int32_t> tokens, targets;
-    for (std::int64_t s = 0; s < options.step.sequence; ++s) {
-        tokens.push_back(
-            static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(config.vocabulary))));
-        targets.push_back(
-            static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(config.vocabulary))));
-    }
-    std::vector<double> all, device_ms, io_ms, host_ms;
+    const auto tokens = options.tokens.empty() ? random_tokens(options, config.vocabulary, random)
+                                               : read_tokens(options, config.vocabulary);
+    const auto sequence = static_cast<std::size_t>(options.step.sequence);
+    const double positions =
+        static_cast<double>(options.batch) * static_cast<double>(options.step.sequence);
+    std::vector<double> all, device_ms, io_ms, host_ms, losses;
     double first_loss = 0.0, loss = 0.0;
     for (int step = 0; step <= options.steps; ++step) {
         pipeline.times() = {};
         const auto start = std::chrono::steady_clock::now();
         std::fill(gradients.all().begin(), gradients.all().end(), 0.0F);
         constexpr double scale = 1024.0;
-        loss = language_model.forward(tokens, targets, weights) /
-               static_cast<double>(options.step.sequence);
-        language_model.backward(scale, weights, gradients);
-        const double norm = std::sqrt(kernels::sum_of_squares(gradients.all(), pool)) / scale;
+        loss = 0.0;
+        for (std::size_t i = 0; i < static_cast<std::size_t>(options.batch); ++i) {
+            const auto own = std::span(tokens).subspan(2 * i * sequence, 2 * sequence);
+            loss += language_model.forward(own.first(sequence), own.last(sequence), weights) /
+                    positions;
+            language_model.backward(scale, weights, gradients);
+        }
+        losses.push_back(loss);
+        const double unit = scale * options.batch;
+        const double norm = std::sqrt(kernels::sum_of_squares(gradients.all(), pool)) / unit;
         kernels::AdamW rule{3e-5F,   0.9F, 0.95F,
-                            1e-8F,   0.1F, static_cast<float>(std::min(1.0, 1.0 / norm) / scale),
+                            1e-8F,   0.1F, static_cast<float>(std::min(1.0, 1.0 / norm) / unit),
                             step + 1};
         for (std::size_t i = 0; i < weights.size(); ++i) {
             kernels::adamw(rule, gradients.values(i), weights.values(i), m.values(i), v.values(i),
@@ -99,11 +151,12 @@ void run(const TrainStepOptions& options) {
              "the loss did not fall ({} to {}): what was timed is wrong", first_loss, loss);
     }
     const double ms = median(all), host = median(host_ms);
+    const double peak = peak_memory();  // what measures the bound takes its own
     // What the host cannot do without, measured in the same run.
-    const double flops = host_product_flops(architecture, options.step.sequence);
+    const double flops = options.batch * host_product_flops(architecture, options.step.sequence);
     const double products_ms =
-        host_products_ms(architecture, options.step.sequence, gradients, pool);
-    const HostBytes bytes = host_bytes(architecture, options.step.sequence);
+        options.batch * host_products_ms(architecture, options.step.sequence, gradients, pool);
+    const HostBytes bytes = host_bytes(architecture, options.step.sequence, options.batch);
     const double copies = copy_gbs(pool), bytes_ms = bytes.total() / copies / 1e6;
     const double bound = products_ms + bytes_ms;
 
@@ -113,9 +166,11 @@ void run(const TrainStepOptions& options) {
                               device->uses_host_processors()
                                   ? "the device's half is the emulation's, nothing of a chip"
                                   : "the device's half is the engine's"));
-    report.define("step", fmt::format("{} x {} tokens, dynamic pipeline: forward, backward, weight "
-                                      "gradients, AdamW, staging; medians of {}",
-                                      options.step.preset, options.step.sequence, options.steps));
+    report.define(
+        "step",
+        fmt::format("{}, {} x {} tokens, dynamic pipeline: forward, backward, weight "
+                    "gradients, AdamW, staging; medians of {}",
+                    options.step.preset, options.batch, options.step.sequence, options.steps));
     report.define("host", "everything but the device's evaluations");
     report.define("products",
                   fmt::format("{:.2f} GFLOP of weight gradients and classifier, the same "
@@ -135,31 +190,30 @@ void run(const TrainStepOptions& options) {
     report.row({"bytes", bytes_ms, "bound"});
     report.row({"host / (products + bytes)", host / bound, "a ratio"});
     report.note(fmt::format("{:.0f} tokens/s, {:.2f} GB peak memory, {} threads",
-                            static_cast<double>(options.step.sequence) * 1e3 / ms,
-                            peak_memory() / 1e9, pool.threads()));
-    const nlohmann::json fields{
-        {"model", options.step.preset},
-        {"sequence", options.step.sequence},
-        {"numerics", options.device.numerics},
-        {"threads", pool.threads()},
-        {"overlap", options.overlap},
-        {"steps", options.steps},
-        {"ms_median", ms},
-        {"ms_min", *std::min_element(all.begin(), all.end())},
-        {"ms_max", *std::max_element(all.begin(), all.end())},
-        {"device_ms", median(device_ms)},
-        {"io_ms", median(io_ms)},
-        {"host_ms", host},
-        {"products_ms", products_ms},
-        {"products_gflops", flops / products_ms / 1e6},
-        {"bytes", bytes.total()},
-        {"copy_gbs", copies},
-        {"bytes_ms", bytes_ms},
-        {"host_ratio", host / bound},
-        {"tokens_per_second", static_cast<double>(options.step.sequence) * 1000.0 / ms},
-        {"peak_memory_bytes", peak_memory()},
-        {"first_loss", first_loss},
-        {"last_loss", loss}};
+                            positions * 1e3 / ms, peak / 1e9, pool.threads()));
+    const nlohmann::json fields{{"model", options.step.preset},
+                                {"sequence", options.step.sequence},
+                                {"numerics", options.device.numerics},
+                                {"threads", pool.threads()},
+                                {"overlap", options.overlap},
+                                {"steps", options.steps},
+                                {"ms_median", ms},
+                                {"ms_min", *std::min_element(all.begin(), all.end())},
+                                {"ms_max", *std::max_element(all.begin(), all.end())},
+                                {"device_ms", median(device_ms)},
+                                {"io_ms", median(io_ms)},
+                                {"host_ms", host},
+                                {"products_ms", products_ms},
+                                {"products_gflops", flops / products_ms / 1e6},
+                                {"bytes", bytes.total()},
+                                {"copy_gbs", copies},
+                                {"bytes_ms", bytes_ms},
+                                {"host_ratio", host / bound},
+                                {"tokens_per_second", positions * 1000.0 / ms},
+                                {"peak_memory_bytes", peak},
+                                {"batch", options.batch},
+                                {"losses", losses},
+                                {"milliseconds", all}};
     for (const auto& [key, value] : fields.items()) {
         report.field(key, value);
     }
@@ -170,12 +224,20 @@ void run(const TrainStepOptions& options) {
 
 void add_train_step(CLI::App& bench) {
     auto options = std::make_shared<TrainStepOptions>();
-    CLI::App* command = bench.add_subcommand(
-        "train_step", "Time and memory of forward, backward and AdamW, batch 1");
+    CLI::App* command =
+        bench.add_subcommand("train_step", "Time and memory of forward, backward and AdamW");
     options->step.add_to(*command);
     command->add_option("--steps", options->steps, "counted steps, after one that is not")
         ->capture_default_str()
         ->check(CLI::Range(1, 10000));
+    command->add_option("--batch", options->batch, "sequences of an update, one after another")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1024));
+    command->add_option("--weights", options->weights,
+                        "a model of that size to start from, instead of random numbers");
+    command->add_option("--tokens", options->tokens,
+                        "what to train on, instead of random numbers: for each sequence its tokens "
+                        "and then its targets, 32-bit integers");
     command->add_flag("--overlap", options->overlap,
                       "weight gradients beside the device's evaluations");
     command->add_option("--json", options->json, "also write the figures to this file");
