@@ -79,13 +79,16 @@ class ReduceStep final : public Step {
         }
     }
 
+    bool adds() const { return kind_ == Kind::sum || kind_ == Kind::mean; }
+
     /// Ranges of columns, some rows at a time.
     void run_columns(Run& run) const {
-        // Columns of a part: up to 512 bytes a row, and less where threads had nothing to do.
-        const std::int64_t narrowest =
-            std::clamp<std::int64_t>((inner_ / run.pool.threads() + 31) / 32 * 32, 64, 256);
+        constexpr std::int64_t narrowest = 256;  // columns of a part: 512 bytes a row
         constexpr std::int64_t widest = 1024;
         const std::int64_t parts = (inner_ + narrowest - 1) / narrowest;
+        if (const std::int64_t ranges = row_ranges(run); ranges > outer_ * parts) {
+            return run_row_ranges(run, ranges);
+        }
         const std::int64_t whole = outer_ >= run.pool.threads() ? 1 : parts;
         const std::int64_t grain =
             std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, count_ * inner_ / whole));
@@ -105,45 +108,95 @@ class ReduceStep final : public Step {
         });
     }
 
-    void reduce_range(Run& run, std::int64_t o, std::int64_t first, std::int64_t columns) const {
-        const Numerics& numerics = run.numerics;
-        fp16* out = run.slots[static_cast<std::size_t>(result_)] + o * inner_ + first;
-        const bool adds = kind_ == Kind::sum || kind_ == Kind::mean;
-        const std::int64_t tile = numerics.reduction.tile;
-        const std::int64_t rows = std::max<std::int64_t>(1, 8192 / columns / tile) * tile;
-        std::vector<double> sums(adds ? static_cast<std::size_t>(columns) : 0);
-        std::vector<fp16> block, buffers;
-        for (std::int64_t k = 0; k < count_; k += rows) {
-            const std::int64_t some = std::min(rows, count_ - k);
-            const std::int64_t at = (o * count_ + k) * inner_ + first;
-            const fp16* from = nullptr;
-            std::int64_t stride = inner_;
-            if (chain_ == nullptr) {
-                from = run.slots[static_cast<std::size_t>(x_)] + at;
-            } else {
-                stride = columns;
-                block.resize(static_cast<std::size_t>(some * columns));
-                for (std::int64_t r = 0; r < some; ++r) {
-                    const std::int64_t row = at + r * inner_;
-                    chain_->evaluate(run, row, row + columns, buffers, block.data() + r * columns,
-                                     row + inner_);
-                }
-                from = block.data();
-            }
-            if (adds) {
-                kernels::add_to_sums(from, stride, some, columns, numerics.reduction, sums.data());
-            } else {
-                for (std::int64_t r = 0; r < some; ++r) {  // max(x, x) coerces a lone element too
-                    kernels::binary(kind_ == Kind::maximum ? kernels::Binary::maximum
-                                                           : kernels::Binary::minimum,
-                                    k + r == 0 ? from : out, false, from + r * stride, false, out,
-                                    columns, numerics.elementwise);
-                }
-            }
+    /// Into how many ranges of rows a sum may be cut whose parts are added in the end. The order
+    /// of tiles does not matter where no sum of some of them leaves a double's 53 bits: they are
+    /// multiples of 2^-24, and of 8192 finite values at most 2^29.
+    std::int64_t row_ranges(const Run& run) const {
+        constexpr std::int64_t exact_rows = 8192, worth_a_thread = 16384;
+        if (!adds() || count_ > exact_rows || !run.numerics.reduction.narrow) {
+            return 1;
         }
-        if (adds) {
+        return std::clamp<std::int64_t>(count_ * inner_ / worth_a_thread, 1, run.pool.threads());
+    }
+
+    /// Sums of few columns: every thread takes rows.
+    void run_row_ranges(Run& run, std::int64_t ranges) const {
+        const Numerics::Reduction& rules = run.numerics.reduction;
+        const auto columns = static_cast<std::size_t>(inner_);
+        const std::int64_t tiles = (count_ + rules.tile - 1) / rules.tile;
+        std::vector<double> sums(static_cast<std::size_t>(ranges) * columns);
+        fp16* out = run.slots[static_cast<std::size_t>(result_)];
+        for (std::int64_t o = 0; o < outer_; ++o) {
+            std::fill(sums.begin(), sums.end(), 0.0);
+            run.pool.for_each(ranges, [&](std::int64_t i, int) {
+                add_rows(run, o, tiles * i / ranges * rules.tile,
+                         std::min(count_, tiles * (i + 1) / ranges * rules.tile), 0, inner_,
+                         sums.data() + i * inner_);
+            });
+            for (std::size_t i = columns; i < sums.size(); ++i) {
+                sums[i % columns] += sums[i];
+            }
+            kernels::finish_sums(sums.data(), inner_, kind_ == Kind::mean ? count_ : 0,
+                                 out + o * inner_, rules);
+        }
+    }
+
+    void reduce_range(Run& run, std::int64_t o, std::int64_t first, std::int64_t columns) const {
+        fp16* out = run.slots[static_cast<std::size_t>(result_)] + o * inner_ + first;
+        if (adds()) {
+            std::vector<double> sums(static_cast<std::size_t>(columns));
+            add_rows(run, o, 0, count_, first, columns, sums.data());
             kernels::finish_sums(sums.data(), columns, kind_ == Kind::mean ? count_ : 0, out,
-                                 numerics.reduction);
+                                 run.numerics.reduction);
+            return;
+        }
+        for_blocks(run, o, 0, count_, first, columns,
+                   [&](const fp16* from, std::int64_t stride, std::int64_t row, std::int64_t rows) {
+                       for (std::int64_t r = 0; r < rows; ++r) {
+                           // max(x, x) coerces a lone element too
+                           kernels::binary(kind_ == Kind::maximum ? kernels::Binary::maximum
+                                                                  : kernels::Binary::minimum,
+                                           row + r == 0 ? from : out, false, from + r * stride,
+                                           false, out, columns, run.numerics.elementwise);
+                       }
+                   });
+    }
+
+    /// Adds the rows [begin, end), from the first of a tile on, to the sums of `columns` columns.
+    void add_rows(Run& run, std::int64_t o, std::int64_t begin, std::int64_t end,
+                  std::int64_t first, std::int64_t columns, double* sums) const {
+        for_blocks(run, o, begin, end, first, columns,
+                   [&](const fp16* from, std::int64_t stride, std::int64_t, std::int64_t rows) {
+                       kernels::add_to_sums(from, stride, rows, columns, run.numerics.reduction,
+                                            sums);
+                   });
+    }
+
+    /// Calls use(first element, stride, first row, rows) for some whole tiles of rows at a time.
+    template <typename Use>
+    void for_blocks(Run& run, std::int64_t o, std::int64_t begin, std::int64_t end,
+                    std::int64_t first, std::int64_t columns, Use use) const {
+        const std::int64_t tile = run.numerics.reduction.tile;
+        const std::int64_t rows = std::max<std::int64_t>(1, 8192 / columns / tile) * tile;
+        std::vector<fp16> block, buffers;
+        for (std::int64_t k = begin; k < end; k += rows) {
+            const std::int64_t some = std::min(rows, end - k);
+            const std::int64_t at = (o * count_ + k) * inner_ + first;
+            if (chain_ == nullptr) {
+                use(run.slots[static_cast<std::size_t>(x_)] + at, inner_, k, some);
+                continue;
+            }
+            if (columns == inner_) {  // rows that follow each other
+                use(rows_of(run, at, some * columns, block, buffers), columns, k, some);
+                continue;
+            }
+            block.resize(static_cast<std::size_t>(some * columns));
+            for (std::int64_t r = 0; r < some; ++r) {
+                const std::int64_t row = at + r * inner_;
+                chain_->evaluate(run, row, row + columns, buffers, block.data() + r * columns,
+                                 row + inner_);
+            }
+            use(block.data(), columns, k, some);
         }
     }
 

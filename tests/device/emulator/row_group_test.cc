@@ -121,6 +121,34 @@ TEST(RowGroup, EqualsTheScalarModel) {
     }
 }
 
+/// Over channels: a chain feeds the sums block by block, and where columns are few, every thread
+/// sums rows of its own.
+TEST(ChannelReduction, EqualsTheScalarModel) {
+    const std::vector<std::pair<const char*, Body>> bodies = {
+        {"RMSNorm",
+         [](Builder& b, const Value& x, const Value&) {
+             const auto squares = b.reduce_sum(b.mul(x, x), {1}, true);
+             return b.mul(x, b.pow(b.add(squares, b.number(DType::fp16, 1e-3)), -0.5));
+         }},
+        {"sum",
+         [](Builder& b, const Value& x, const Value&) { return b.reduce_sum(x, {1}, true); }},
+        {"mean of a chain", [](Builder& b, const Value& x, const Value& r) {
+             return b.call("reduce_mean", {{"x", b.mul(b.add(x, r), x)},
+                                           {"axes", b.integers({1})},
+                                           {"keep_dims", b.boolean(true)}});
+         }}};
+    for (const auto& [name, body] : bodies) {
+        SCOPED_TRACE(name);
+        // Whole and broken tiles and blocks, several outer indices, more columns than a range has.
+        for (const Shape& shape :
+             {Shape{1, 301, 1, 200}, Shape{2, 130, 2, 150}, Shape{1, 64, 1, 1300}}) {
+            for (const int threads : {1, 2, 3}) {
+                expect_equal(body, shape, threads);
+            }
+        }
+    }
+}
+
 TEST(RowGroup, NeedsNoMemoryForWhatStaysInside) {
     Builder b;
     const auto x = b.input("x", Type::tensor(DType::fp16, {1, 8, 64, 512}));
