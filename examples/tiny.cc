@@ -1,8 +1,6 @@
-// The run of examples/tiny.toml as a program: y = W2 relu(W1 x) learns y = x, its products on the
-// engine as 1x1 convolutions with baked weights. The losses are those of a real M4 Max.
+// examples/tiny.toml as a program: y = W2 relu(W1 x) learns y = x, with the losses of an M4 Max.
 #include <cmath>
 #include <cstdio>
-#include <functional>
 
 #include "device/emulator/emulator.h"
 #include "mil/builder.h"
@@ -11,24 +9,15 @@ using namespace pome;
 using Matrix = std::vector<float>;  // row-major: weights [out][in], activations [channel][position]
 constexpr int D = 64, H = 128, S = 16, accumulation = 10;
 
-/// y = W x, compiled with W [out][in], or with the transposed of W [in][out].
-std::function<Matrix(const Matrix&)> product(device::Device& engine, const Matrix& w, int out,
-                                             int in, bool transposed = false) {
-    std::vector<double> values(w.begin(), w.end());
-    for (int k = 0; transposed && k < out * in; ++k) values[k] = w[k % in * out + k / in];
+/// y = W x on the engine, or y = W transposed x, with W [rows][columns] compiled in.
+Matrix product(device::Device& engine, const Matrix& w, int rows, int columns, const Matrix& x,
+               bool transposed = false) {
     mil::Builder b;
-    mil::Package package;
     const auto weight =
-        package.weights.store("@model_path/weights/w.bin", DType::fp16, {out, in, 1, 1}, values);
-    const auto x = b.cast(b.input("x", mil::Type::tensor(DType::fp32, {1, in, 1, S})), DType::fp16);
-    b.output(b.rename(b.cast(b.conv(x, b.constant(weight), {}), DType::fp32), "y"));
-    package.program = mil::make_program(b.take());
-    return [program = std::shared_ptr(engine.compile(package))](const Matrix& from) {
-        device::Surface input(program->inputs()[0].type), output(program->outputs()[0].type);
-        std::copy(from.begin(), from.end(), input.floats());
-        program->evaluate({{{"x", &input}}, {{"y", &output}}});
-        return Matrix(output.floats(), output.floats() + output.elements());
-    };
+        b.constant(mil::Literal::tensor(DType::fp16, {1, 1, rows, columns}, {w.begin(), w.end()}));
+    const auto from = b.input("x", mil::Type::tensor(DType::fp32, {1, 1, int(x.size()) / S, S}));
+    b.output(b.cast(b.matmul(weight, b.cast(from, DType::fp16), transposed), DType::fp32));
+    return engine.compile({mil::make_program(b.take()), {}})->apply(x);
 }
 /// W -= rate * (left times right transposed, summed over the equal steps of a batch).
 void update(Matrix& w, const Matrix& left, const Matrix& right, int columns, float rate) {
@@ -49,16 +38,16 @@ int main() {
     for (int k = 0; k < D * H; ++k) w2[k] = 0.01F * std::cos(std::fma(float(k), 0.9F, 1.1F));
     Matrix compiled1 = w1, compiled2 = w2;
     for (int step = 0; step <= 400; step += 2 * accumulation) {
-        Matrix a = product(*engine, compiled1, H, D)(x);
+        Matrix a = product(*engine, compiled1, H, D, x);
         for (float& value : a) value = std::max(value, 0.0F);
-        const Matrix y = product(*engine, compiled2, D, H)(a);
+        const Matrix y = product(*engine, compiled2, D, H, a);
         float loss = 0.0F;
         for (int k = 0; k < S * D; ++k) {
             const float d = y[at(k)] - x[at(k)];
             loss = std::fma(d, d, loss);
             dy[at(k)] = 2.0F * d / (S * D);
         }
-        Matrix dh = product(*engine, compiled2, H, D, true)(dy);
+        Matrix dh = product(*engine, compiled2, D, H, dy, true);
         for (int k = 0; k < S * H; ++k) dh[k] = a[k] > 0.0F ? dh[k] : 0.0F;
         if (step % 100 == 0) std::printf("step %-4d loss %.6f\n", step, loss / (S * D));
         // The same programs serve another batch, at half the rate, while the next are compiled.

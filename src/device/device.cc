@@ -67,6 +67,41 @@ void Executable::evaluate(const Bindings& bindings) {
     }
 }
 
+std::vector<float> Executable::apply(std::span<const float> x) {
+    constexpr std::string_view here = "device.apply";
+    if (inputs_.size() != 1 || outputs_.size() != 1) {
+        fail(Code::unsupported, here,
+             "the program has {} inputs and {} outputs, one of each is needed; use evaluate()",
+             inputs_.size(), outputs_.size());
+    }
+    const mil::NamedType &in = inputs_[0], &out = outputs_[0];
+    Surface input(in.type), output(out.type);
+    for (const auto& [name, type] : {in, out}) {
+        if (type.dtype != DType::fp16 && type.dtype != DType::fp32) {
+            fail(Code::unsupported, here, "'{}' is {}, not fp16 or fp32; use evaluate()", name,
+                 type.text());
+        }
+    }
+    if (std::ssize(x) != input.elements()) {
+        fail(Code::surface_mismatch, here, "input '{}' is {}: {} elements, {} were given", in.name,
+             in.type.text(), input.elements(), x.size());
+    }
+    if (in.type.dtype == DType::fp32) {
+        std::copy(x.begin(), x.end(), input.floats());
+    } else {
+        std::transform(x.begin(), x.end(), input.halves(),
+                       [](float value) { return to_fp16(value, Rounding::nearest_even); });
+    }
+    evaluate({{{in.name, &input}}, {{out.name, &output}}});
+    std::vector<float> y(static_cast<std::size_t>(output.elements()));
+    if (out.type.dtype == DType::fp32) {
+        std::copy_n(output.floats(), y.size(), y.begin());
+    } else {
+        std::transform(output.halves(), output.halves() + y.size(), y.begin(), to_float);
+    }
+    return y;
+}
+
 void Executable::fail_evaluation(const std::string& reason) const {
     fail(Code::evaluation_failed, "device.evaluate",
          "ANEProgramProcessRequestDirect() Failed with status=0x1d : statusType=0x9: Program "
@@ -157,6 +192,9 @@ std::unique_ptr<Executable> Device::compile(const mil::Package& package,
     }
     const std::lock_guard lock(compile_mutex_);
     check_budget();
+    if (watch_) {
+        watch_(package, function);
+    }
     ++compiles_;
     auto loaded = Process::load(process_, profile().route, profile().failures.budget_reclaimed);
     auto executable = strict ? build(package, function)

@@ -2,11 +2,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "device/lint.h"
@@ -68,6 +71,12 @@ class Executable {
     /// Surfaces that have an allocation of their own must keep the profile's rules about it.
     void evaluate(const Bindings& bindings);
 
+    /// One evaluation of a program with one input and one output, both fp16 or fp32: the output's
+    /// elements for the input's, in the surfaces' order. fp16 rounds to nearest even. Makes its
+    /// surfaces anew: for a call now and then. Throws what evaluate() does, Error{surface_mismatch}
+    /// for another number of elements, Error{unsupported} for a program of another kind.
+    std::vector<float> apply(std::span<const float> x);
+
     virtual Arithmetic arithmetic() const { return {}; }
     /// Operations for which something was counted, in the order of the program; see the device's
     /// options for what is.
@@ -119,6 +128,11 @@ class Device {
     std::unique_ptr<Executable> compile(const mil::Package& package,
                                         std::string_view function = "main");
 
+    /// `watch` sees every program that is about to be built, one at a time, with the function asked
+    /// for. Call before the first compile; a second call replaces the first's.
+    using Watch = std::function<void(const mil::Package&, std::string_view function)>;
+    void on_compile(Watch watch) { watch_ = std::move(watch); }
+
     /// Programs compiled so far. May be asked while another thread compiles.
     std::int64_t compiles() const { return compiles_.load(); }
 
@@ -131,6 +145,7 @@ class Device {
   private:
     void check_budget() const;
 
+    Watch watch_;
     std::mutex compile_mutex_;
     std::atomic<std::int64_t> compiles_{0};
     std::shared_ptr<Process> process_;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "mil/text.h"
 
 namespace pome::mil {
 namespace {
@@ -155,6 +156,23 @@ Literal::Bytes WeightFiles::resolve(const Literal& literal) const {
     }
     return formats::read_blob(*found->second, blob->path, blob->offset, literal.type.dtype,
                               literal.type.shape.elements(), rules_);
+}
+
+void write_package(const Package& package, const std::filesystem::path& directory) {
+    constexpr std::string_view root = "@model_path/";
+    const auto place = [&](const std::filesystem::path& file) {
+        std::error_code error;
+        std::filesystem::create_directories(file.parent_path(), error);
+        if (error) {
+            fail(Code::io, "mil.weights", "{}: cannot create: {}", file.parent_path().string(),
+                 error.message());
+        }
+        return file;
+    };
+    write_file_atomic(place(directory / "model.mil"), write(package.program));
+    for (const auto& [path, bytes] : package.weights.files()) {
+        write_file_atomic(place(directory / path.substr(root.size())), *bytes);
+    }
 }
 
 }  // namespace pome::mil

@@ -56,4 +56,8 @@ struct Package {
     WeightFiles weights;
 };
 
+/// Writes a package as the directory that `pome run` and `pome lint` read: model.mil, and the
+/// weight files beside it. Throws Error{io}.
+void write_package(const Package& package, const std::filesystem::path& directory);
+
 }  // namespace pome::mil

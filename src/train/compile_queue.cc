@@ -3,8 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/crash_point.h"
-#include "base/file.h"
-#include "mil/text.h"
+#include "mil/weights.h"
 
 namespace pome::train {
 
@@ -83,12 +82,7 @@ void CompileQueue::keep(const mil::Package& package) const {
         return;
     }
     try {
-        std::filesystem::create_directories(failed_ / "weights");
-        write_file_atomic(failed_ / "model.mil", mil::write(package.program));
-        constexpr std::string_view root = "@model_path/";
-        for (const auto& [path, bytes] : package.weights.files()) {
-            write_file_atomic(failed_ / path.substr(root.size()), *bytes);
-        }
+        mil::write_package(package, failed_);
     } catch (const std::exception&) {
         // The compile error matters more than a full disk: it is thrown either way.
     }

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "device/lint/lint_case.h"
+#include "device/reference_device.h"
 #include "mil/builder.h"
+#include "mil/text.h"
 #include "support/test_data.h"
 
 namespace pome::device {
@@ -250,6 +252,29 @@ TEST(DeviceSurfaces, AllocationsKeepTheRules) {
               }),
               "[device.surface] fp16 [1,64,1,32] has 4096 bytes, an allocation of 4095 does not "
               "hold them");
+}
+
+TEST(Executable, TakesAndGivesFloatsWhateverTheSurfacesHold) {
+    const auto reference = make_reference_device();
+    const auto doubled = [&](const std::string& dtype) {
+        const std::string type = "tensor<" + dtype + ", [1, 2, 1, 2]>";
+        return reference->compile(
+            {mil::read("program(1.3)\n{\nfunc main<ios18>(" + type + " x) {\n" + type +
+                           " y = add(x = x, y = x);\n} -> (y);\n}\n",
+                       "t.mil"),
+             {}});
+    };
+    const std::vector<float> x{1.0F, -2.5F, 0.1F, 1e-3F};
+    EXPECT_EQ(doubled("fp32")->apply(x), (std::vector<float>{2.0F, -5.0F, 0.2F, 2e-3F}));
+    std::vector<float> rounded;
+    for (const float value : x) {
+        rounded.push_back(2.0F * to_float(to_fp16(value, Rounding::nearest_even)));
+    }
+    EXPECT_EQ(doubled("fp16")->apply(x), rounded);
+    EXPECT_EQ(error_text([&] { doubled("fp16")->apply(std::vector<float>(5)); }),
+              "[device.apply] input 'x' is fp16 [1,2,1,2]: 4 elements, 5 were given");
+    EXPECT_EQ(error_text([&] { doubled("int32")->apply(x); }),
+              "[device.apply] 'x' is int32 [1,2,1,2], not fp16 or fp32; use evaluate()");
 }
 
 }  // namespace
