@@ -26,6 +26,10 @@ void request_stop(int) {
 }
 
 void print_report(const train::Report& line, bool json) {
+    for (const train::HealthWarning& warning : line.warnings) {
+        fmt::print(stderr, "warning, by step {}: {}: {}\n", line.step, warning.kind,
+                   warning.message);
+    }
     if (json) {
         fmt::print("{}\n", line.json().dump());
     } else {
@@ -79,7 +83,7 @@ void print_sample(const train::Trainer& trainer, device::Device& device, ThreadP
 int train_digits(const TrainOptions& options, const std::string& text) {
     const auto config = train::parse_digits_config(text, options.config, options.settings);
     ThreadPool pool(config.threads);
-    const auto device = open_device(device_of(config.device, config.numerics, options), pool);
+    const auto device = open_device(config.device, config.numerics, options, pool);
     train::run_digits(config, *device, pool, [&](const train::DigitsReport& line) {
         if (options.json) {
             fmt::print("{}\n", nlohmann::json{{"step", line.step},
@@ -139,8 +143,8 @@ int train(const TrainOptions& options) {
                 : train::parse_config(read_text(options.config), options.config, options.settings,
                                       std::filesystem::current_path());
     ThreadPool pool(config.engine.threads);
-    const auto device =
-        open_device(device_of(config.engine.device, config.engine.numerics, options), pool);
+    const auto device = open_device(config.engine.device, config.engine.numerics, options, pool,
+                                    config.health.count_vanished);
     auto trainer = resumes ? train::Trainer::resume(options.resume, *device, pool)
                            : train::Trainer::create(config, options.run, *device, pool);
     if (!options.json) {
@@ -205,14 +209,29 @@ int train(const TrainOptions& options) {
 
 }  // namespace
 
-DeviceOptions device_of(const std::string& device, const std::string& numerics,
-                        const TrainOptions& options) {
+std::unique_ptr<device::Device> open_device(const std::string& device, const std::string& numerics,
+                                            const TrainOptions& options, ThreadPool& pool,
+                                            bool count_vanished) {
     DeviceOptions chosen;
     chosen.device = device;
     chosen.numerics = numerics;
     chosen.strictness = options.strictness;
     chosen.engine = options.engine;
-    return chosen;
+    if (count_vanished) {
+        chosen.counting = device::emulator::Counting::vanishing;
+    }
+    auto opened = open_device(chosen, pool);
+    if (!options.dump_programs.empty()) {
+        const std::filesystem::path folder = options.dump_programs;
+        std::filesystem::create_directories(folder);
+        // A process that goes on with a run numbers on.
+        const auto there = std::distance(std::filesystem::directory_iterator(folder), {});
+        opened->on_compile(
+            [folder, number = there](const mil::Package& package, std::string_view) mutable {
+                mil::write_package(package, folder / fmt::format("{:05}", ++number));
+            });
+    }
+    return opened;
 }
 
 void go_on_in_a_new_process(const TrainOptions& options, const std::string& run) {
@@ -226,6 +245,9 @@ void go_on_in_a_new_process(const TrainOptions& options, const std::string& run)
     }
     if (options.temporary) {
         arguments.emplace_back("--temporary");
+    }
+    if (!options.dump_programs.empty()) {
+        arguments.insert(arguments.end(), {"--dump-programs", options.dump_programs});
     }
     start_again(arguments);
 }
@@ -253,6 +275,9 @@ void add_train(CLI::App& app, int& status) {
                         "chrome://tracing or ui.perfetto.dev");
     command->add_option("--trace-updates", options->trace_updates, "how many updates, 3 by default")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}));
+    command->add_option("--dump-programs", options->dump_programs,
+                        "write every program that is compiled to DIR/NNNNN: model.mil and weights, "
+                        "for `pome lint` and `pome run`");
     command->add_flag("--temporary", options->temporary, "remove the run directory at the end")
         ->group("");  // what a run without a directory passes on to its next process
     command->add_flag("--json", options->json, "one JSON object a report on standard output");

@@ -17,11 +17,13 @@ struct TrainOptions {
     EngineOptions engine;
     bool json = false;
     bool temporary = false;  ///< the run directory goes when the run is done
+    std::string dump_programs;
 };
 
-/// The device that a config names.
-DeviceOptions device_of(const std::string& device, const std::string& numerics,
-                        const TrainOptions& options);
+/// Opens the device that a config names; it writes what it compiles where the options say.
+std::unique_ptr<device::Device> open_device(const std::string& device, const std::string& numerics,
+                                            const TrainOptions& options, ThreadPool& pool,
+                                            bool count_vanished = false);
 
 /// Replaces this process by one that goes on with `run`, with the same options. Returns only by
 /// throwing Error{io}.

@@ -85,7 +85,7 @@ int train_tiny(const TrainOptions& options, const std::string& text) {
                    checkpoint.loss);
     }
     ThreadPool pool(1);  // products of 64 x 128 x 16: threads would only wait for each other
-    const auto device = open_device(device_of(config.device, config.numerics, options), pool);
+    const auto device = open_device(config.device, config.numerics, options, pool);
     const bool finished =
         train::run_tiny(config, checkpoint, *device,
                         [&](const train::TinyReport& line) { print(line, options.json); });

@@ -184,10 +184,13 @@ nlohmann::json parse_checkpoint_state(std::span<const std::byte> bytes, std::str
     return state;
 }
 
-Checkpoint::Checkpoint(const std::filesystem::path& directory) {
+nlohmann::json read_checkpoint_state(const std::filesystem::path& directory) {
     const auto state = read_file(directory / state_name, longest_state);
-    state_ = std::make_unique<nlohmann::json>(
-        parse_checkpoint_state(state, (directory / state_name).string()));
+    return parse_checkpoint_state(state, (directory / state_name).string());
+}
+
+Checkpoint::Checkpoint(const std::filesystem::path& directory) {
+    state_ = std::make_unique<nlohmann::json>(read_checkpoint_state(directory));
     for (const char* name : sealed_names) {
         check_seal(directory / name, *state_);
     }

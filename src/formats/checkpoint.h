@@ -44,6 +44,10 @@ class Checkpoint {
 /// "checksum" for both tensor files. Throws Error{malformed_file}.
 nlohmann::json parse_checkpoint_state(std::span<const std::byte> bytes, std::string_view source);
 
+/// The state.json of a checkpoint alone; the tensor files are not looked at. Throws
+/// Error{malformed_file}, Error{io}.
+nlohmann::json read_checkpoint_state(const std::filesystem::path& directory);
+
 /// Removes a checkpoint: at no moment is half of it there under its name. One that cannot be
 /// removed stays.
 void remove_checkpoint(const std::filesystem::path& directory);

@@ -85,6 +85,20 @@ void read_optimizer(ConfigReader& r, OptimizerConfig& o) {
     r.read("optimizer.clip_norm", o.clip_norm);
 }
 
+void read_health(ConfigReader& r, HealthConfig& h) {
+    r.read("health.range_every", h.range_every);
+    r.read("health.count_vanished", h.count_vanished);
+    r.read("health.window", h.window);
+    r.read("health.plateau", h.plateau);
+    r.read("health.spike_factor", h.spike_factor);
+    r.read("health.divergence_factor", h.divergence_factor);
+    r.read("health.skips_to_warn", h.skips_to_warn);
+    r.read("health.skips_to_diverge", h.skips_to_diverge);
+    r.read("health.on_divergence", h.on_divergence);
+    r.read("health.rollback_rate", h.rollback_rate);
+    r.read("health.rollbacks", h.rollbacks);
+}
+
 void read_engine(ConfigReader& r, EngineConfig& e) {
     r.read("engine.device", e.device);
     r.read("engine.numerics", e.numerics);
@@ -133,6 +147,22 @@ void LossScaleConfig::check(std::string_view where) const {
     }
 }
 
+void HealthConfig::check(std::string_view where) const {
+    expect_in_range(where, "health.range_every", range_every, 0, many);
+    expect_in_range(where, "health.window", window, 0, many);
+    expect_in_range(where, "health.plateau", plateau, 0, 1);
+    expect_in_range(where, "health.spike_factor", spike_factor, 1, 1e12);
+    expect_in_range(where, "health.divergence_factor", divergence_factor, 1, 1e12);
+    expect_in_range(where, "health.skips_to_warn", skips_to_warn, 1, many);
+    expect_in_range(where, "health.skips_to_diverge", skips_to_diverge, 1, many);
+    expect_in_range(where, "health.rollback_rate", rollback_rate, 0, 1);
+    expect_in_range(where, "health.rollbacks", rollbacks, 0, 1'000);
+    if (on_divergence != "warn" && on_divergence != "stop" && on_divergence != "rollback") {
+        fail(Code::invalid_argument, where,
+             "health.on_divergence is '{}', not warn, stop or rollback", on_divergence);
+    }
+}
+
 void Config::check() const {
     model.check();
     const auto in_range = [](std::string_view key, auto value, decltype(value) low,
@@ -150,6 +180,7 @@ void Config::check() const {
     in_range("train.keep_last", run.keep_last, 1, 1'000'000);
     in_range("train.sample_tokens", run.sample_tokens, 0, 1'000'000);
     optimizer.check(here);
+    health.check(here);
     engine.loss_scale.check(here);
     in_range("engine.product_scale_every", engine.product_scale_every, 1, many);
     in_range("engine.compile_limit", engine.compile_limit, 0, 1'000'000);
@@ -242,6 +273,17 @@ std::string Config::text() const {
         engine_table.insert("overlap", *engine.overlap);
     }
     text += section("engine", std::move(engine_table));
+    text += section("health", toml::table{{"range_every", health.range_every},
+                                          {"count_vanished", health.count_vanished},
+                                          {"window", health.window},
+                                          {"plateau", health.plateau},
+                                          {"spike_factor", health.spike_factor},
+                                          {"divergence_factor", health.divergence_factor},
+                                          {"skips_to_warn", health.skips_to_warn},
+                                          {"skips_to_diverge", health.skips_to_diverge},
+                                          {"on_divergence", health.on_divergence},
+                                          {"rollback_rate", health.rollback_rate},
+                                          {"rollbacks", health.rollbacks}});
     return text;
 }
 
@@ -256,6 +298,7 @@ Config parse_config(std::string_view text, std::string_view source,
     read_run(reader, config.run);
     read_optimizer(reader, config.optimizer);
     read_engine(reader, config.engine);
+    read_health(reader, config.health);
     reader.expect_all_known();
     if (config.run.sequence == 0) {
         config.run.sequence = config.model.sequence;

@@ -79,6 +79,26 @@ struct EngineConfig {
     std::int64_t product_scale_every = 100;  ///< updates between measurements of its operands
 };
 
+/// What is watched of a run, and what happens when it goes wrong.
+struct HealthConfig {
+    std::int64_t range_every = 100;  ///< updates between looks at the stages' values; 0: none
+    bool count_vanished = false;     ///< products too small for the accumulator too: slow
+    std::int64_t window = 100;       ///< updates whose mean losses are compared; 0: no plateau
+    double plateau = 0.002;          ///< a fall of the loss from window to window below it is one
+    double spike_factor = 10.0;      ///< of a gradient norm over its mean
+    double divergence_factor = 1.5;  ///< of the loss over its best, both means of ten updates
+    std::int64_t skips_to_warn = 8;  ///< updates lost to overflow in a row
+    std::int64_t skips_to_diverge = 40;
+    /// warn | stop | rollback: to the newest sound checkpoint, with a lower learning rate.
+    /// Overflows without end stop a run that would only warn.
+    std::string on_divergence = "warn";
+    double rollback_rate = 0.5;  ///< what each rollback multiplies the learning rate by
+    std::int64_t rollbacks = 3;  ///< then the run stops
+
+    /// Throws Error{invalid_argument} at `where` naming the key, the value and the rule.
+    void check(std::string_view where) const;
+};
+
 /// A whole training run as data.
 struct Config {
     model::ModelConfig model;
@@ -88,6 +108,7 @@ struct Config {
     OptimizerConfig optimizer;
     RunConfig run;
     EngineConfig engine;
+    HealthConfig health;
 
     /// Throws Error{invalid_argument} naming the key, the value and the rule.
     void check() const;

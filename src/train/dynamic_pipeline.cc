@@ -80,12 +80,11 @@ void DynamicPipeline::evaluate(std::size_t block, Direction direction) {
     const Span span =
         this->span(Part::device, title(block, direction), static_cast<std::int64_t>(block));
     Pass& pass = blocks_[block].passes[direction];
-    const device::Bindings& bound = bindings(block, direction);
     if (measuring_ && !pass.exponents.empty()) {
-        pass.exponents = pass.program->scaling->measure(bound);
+        pass.exponents = pass.program->scaling->measure(bindings(block, direction));
         ProductScaling::store(pass.exponents, pass.scales);
     } else {
-        pass.program->executable->evaluate(bound);
+        evaluate_and_count(*pass.program->executable, block, direction);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "train/host_work.h"
 #include "train/offload.h"
 #include "train/parameters.h"
+#include "train/stage_health.h"
 #include "train/timeline.h"
 
 namespace pome::train {
@@ -62,6 +63,12 @@ class Pipeline {
     virtual std::vector<int> product_exponents() const { return {}; }
     /// Throws Error{checkpoint_mismatch} when the number of products differs.
     virtual void restore_product_exponents(const std::vector<int>& exponents);
+
+    /// While `watching`, evaluations are looked at for stage_health.h: the values that they read
+    /// and write, and what the device counted.
+    virtual void set_watching(bool /*watching*/) {}
+    /// What was seen and counted since the last call.
+    virtual StageHealths take_stage_health() { return {}; }
 
     /// What this pipeline computes of the host's half.
     virtual const Offload& offload() const;

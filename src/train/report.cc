@@ -33,6 +33,15 @@ nlohmann::json Report::json() const {
                                         {"device_ms", extra.device_ms},
                                         {"io_ms", extra.io_ms}};
     }
+    if (!stages.empty()) {
+        record["stages"] = summary(stages);
+    }
+    for (const HealthWarning& warning : warnings) {
+        record["warnings"].push_back({{"kind", warning.kind}, {"message", warning.message}});
+    }
+    if (rollbacks > 0) {
+        record["rollbacks"] = rollbacks;
+    }
     return record;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
+#include "train/health.h"
 #include "train/offload.h"
 
 namespace pome::train {
@@ -22,6 +23,10 @@ struct Report {
     double tokens_per_second = 0.0;
     std::int64_t compiles = 0;        ///< of the process so far
     std::vector<ExtraReport> extras;  ///< of the process so far
+    // Since the last report.
+    StageHealths stages;  ///< those of which something was seen or counted
+    std::vector<HealthWarning> warnings;
+    std::int64_t rollbacks = 0;  ///< of the run so far
 
     /// What metrics.jsonl and `pome train --json` hold: numbers that are not finite become null.
     nlohmann::json json() const;

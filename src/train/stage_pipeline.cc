@@ -107,6 +107,49 @@ void StagePipeline::bind_backward(Layer& layer) {
     }
 }
 
+void StagePipeline::evaluate_and_look(std::size_t block, Direction direction) {
+    evaluate(block, direction);
+    if (!watching_) {
+        return;
+    }
+    const auto at = static_cast<std::int64_t>(block);
+    const Span span = this->span(Part::host, "look at values", at);
+    StageHealth& health = stage_health_[title(block, direction)];
+    const device::Bindings& bound = bindings(block, direction);
+    const char* const input = direction == Direction::forward ? "x" : "d_y";
+    if (const auto found = bound.inputs.find(input); found != bound.inputs.end()) {
+        look(*found->second, at, health);
+    }
+    for (const auto& [name, surface] : bound.outputs) {
+        look(*surface, at, health);
+    }
+}
+
+namespace {
+
+std::int64_t vanished(const device::Executable& program) {
+    std::int64_t sum = 0;
+    for (const auto& operation : program.operation_counts()) {
+        sum += operation.vanished;
+    }
+    return sum;
+}
+
+}  // namespace
+
+void StagePipeline::evaluate_and_count(device::Executable& program, std::size_t block,
+                                       Direction direction) {
+    const std::int64_t saturated = program.arithmetic().saturated,
+                       dropped = watching_ ? vanished(program) : 0;
+    program.evaluate(bindings(block, direction));
+    StageHealth counted;
+    counted.saturated = program.arithmetic().saturated - saturated;
+    counted.vanished = watching_ ? vanished(program) - dropped : 0;
+    if (counted.saturated > 0 || counted.vanished > 0) {
+        stage_health_[title(block, direction)].add(counted);
+    }
+}
+
 void StagePipeline::forward(std::size_t block, const float* x, float* y) {
     Layer& layer = *layers_[block];
     const auto at = static_cast<std::int64_t>(block);
@@ -115,7 +158,7 @@ void StagePipeline::forward(std::size_t block, const float* x, float* y) {
         auto& owner = training_ ? layer.values : shared_;
         store(x, owner.find("x")->second, pool_);
     }
-    evaluate(block, Direction::forward);
+    evaluate_and_look(block, Direction::forward);
     const Span span = this->span(Part::io, "load y", at);
     load(*layer.forward.outputs.find("y")->second, y, pool_);
 }
@@ -128,7 +171,7 @@ void StagePipeline::backward(std::size_t block, const float* dy, float* dx,
         const Span span = this->span(Part::io, "store d_y", at);
         store(dy, shared_.find("d_y")->second, pool_);
     }
-    evaluate(block, Direction::backward);
+    evaluate_and_look(block, Direction::backward);
     {
         const Span span = this->span(Part::io, "load d_x", at);
         const Surface& surface = *layer.backward.outputs.find("d_x")->second;

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -31,6 +32,8 @@ class StagePipeline : public Pipeline {
     void forward(std::size_t block, const float* x, float* y) override;
     void backward(std::size_t block, const float* dy, float* dx, ParameterSet& gradients) override;
     bool take_overflow() override;
+    void set_watching(bool watching) override { watching_ = watching; }
+    StageHealths take_stage_health() override { return std::exchange(stage_health_, {}); }
 
   protected:
     enum class Direction : std::uint8_t { forward, backward };
@@ -61,6 +64,8 @@ class StagePipeline : public Pipeline {
 
     /// One evaluation of a block's stage with bindings(); adds to times().device.
     virtual void evaluate(std::size_t block, Direction direction) = 0;
+    /// Evaluates a block's program with bindings(), and counts what its arithmetic did.
+    void evaluate_and_count(device::Executable& program, std::size_t block, Direction direction);
     /// Called after a backward evaluation: adds the gradients of the block's weights to where they
     /// are summed.
     virtual void add_weight_gradients(std::size_t block, ParameterSet& gradients);
@@ -88,6 +93,7 @@ class StagePipeline : public Pipeline {
     }
 
   private:
+    void evaluate_and_look(std::size_t block, Direction direction);
     const Kind& kind(model::StageKind which);
     void bind_forward(Layer& layer);
     void bind_backward(Layer& layer);
@@ -105,6 +111,8 @@ class StagePipeline : public Pipeline {
     bool training_;
     WeightGradients gradients_;
     bool overflow_ = false;
+    bool watching_ = false;
+    StageHealths stage_health_;
     std::int64_t saturated_seen_ = 0;
     std::map<model::StageKind, std::unique_ptr<Kind>> kinds_;
     std::vector<std::unique_ptr<Layer>> layers_;

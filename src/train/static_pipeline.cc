@@ -93,7 +93,7 @@ void StaticPipeline::evaluate(std::size_t block, Direction direction) {
         wait_for(slots_[block][direction], *this, title(block, direction), at);
     const Span span = this->span(Part::device, title(block, direction), at);
     const std::int64_t before = program.arithmetic().saturated;
-    program.evaluate(bindings(block, direction));
+    evaluate_and_count(program, block, direction);
     saturated_ += program.arithmetic().saturated - before;
 }
 

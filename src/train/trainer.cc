@@ -19,11 +19,17 @@ namespace {
 
 constexpr std::string_view here = "train";
 constexpr std::string_view metrics_name = "metrics.jsonl";
-constexpr std::int64_t most_skips_in_a_row = 40;
 const double nothing = std::numeric_limits<double>::quiet_NaN();
 
 nlohmann::json number(double value) {
     return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+}
+
+/// Whether a checkpoint was saved while nothing was wrong; see HealthMonitor::is_sound().
+bool is_sound(const std::filesystem::path& checkpoint) {
+    const auto state = formats::read_checkpoint_state(checkpoint);
+    const auto health = state.find("health");
+    return health != state.end() && health->is_object() && health->value("sound", false);
 }
 
 }  // namespace
@@ -55,6 +61,7 @@ Trainer::Trainer(const Config& config, std::filesystem::path directory, device::
                   config.run.sequence),
       sampler_(data_, config.run.seed + 1),
       loss_scale_(config.engine.loss_scale),
+      health_(config.health, config.optimizer.clip_norm > 0.0),
       best_validation_(std::numeric_limits<double>::infinity()),
       last_validation_(nothing),
       gradient_norm_(nothing) {
@@ -181,15 +188,22 @@ Trainer::Update Trainer::update() {
     std::fill(gradients_.all().begin(), gradients_.all().end(), 0.0F);
     Update result;
     pipeline_->take_overflow();
+    pipeline_->take_stage_health();  // a validation's is not the update's
+    const std::int64_t range_every = config_.health.range_every;
     for (std::int64_t i = 0; i < config_.run.batch; ++i) {
         pipeline_->set_measuring(
             i == 0 && (step_ % config_.engine.product_scale_every == 0 || skipped_in_a_row_ > 0));
+        pipeline_->set_watching(i == 0 && range_every > 0 && step_ % range_every == 0);
         const Window window = sampler_.next();
         result.loss += language_model_->forward(window.tokens, window.targets, weights_) /
                        static_cast<double>(data_.sequence());
         language_model_->backward(loss_scale_.scale(), weights_, gradients_);
     }
     pipeline_->set_measuring(false);
+    pipeline_->set_watching(false);
+    for (const auto& [stage, seen] : pipeline_->take_stage_health()) {
+        stages_[stage].add(seen);
+    }
     result.loss /= static_cast<double>(config_.run.batch);
     const bool overflow = pipeline_->take_overflow();
     const Span span = pipeline_->span(Part::host, "optimizer");
@@ -202,13 +216,7 @@ Trainer::Update Trainer::update() {
         pipeline_->skip_update();
         loss_scale_.overflowed();
         result.gradient_norm = nothing;
-        if (++skipped_in_a_row_ >= most_skips_in_a_row) {
-            fail(Code::diverged, here,
-                 "{} updates in a row overflowed, the loss scale is {}; lower "
-                 "optimizer.learning_rate, or resume "
-                 "from an earlier checkpoint",
-                 skipped_in_a_row_, loss_scale_.scale());
-        }
+        ++skipped_in_a_row_;
         return result;
     }
     skipped_in_a_row_ = 0;
@@ -216,7 +224,8 @@ Trainer::Update Trainer::update() {
     const auto& o = config_.optimizer;
     const double clip = o.clip_norm > 0.0 && norm > o.clip_norm ? o.clip_norm / norm : 1.0;
     kernels::AdamW rule{};
-    rule.learning_rate = static_cast<float>(learning_rate(o, at, config_.run.steps));
+    rule.learning_rate =
+        static_cast<float>(learning_rate(o, at, config_.run.steps) * health_.rate_factor());
     rule.beta1 = static_cast<float>(o.beta1);
     rule.beta2 = static_cast<float>(o.beta2);
     rule.epsilon = static_cast<float>(o.epsilon);
@@ -290,7 +299,8 @@ void Trainer::finish_step(const std::function<void(const Report&)>& report) {
         line.step = step_;
         line.train_loss = loss_sum_ / static_cast<double>(counted_);
         line.validation_loss = last_validation_;
-        line.learning_rate = learning_rate(config_.optimizer, step_ - 1, config_.run.steps);
+        line.learning_rate =
+            learning_rate(config_.optimizer, step_ - 1, config_.run.steps) * health_.rate_factor();
         line.gradient_norm = gradient_norm_;
         line.loss_scale = loss_scale_.scale();
         line.skipped = loss_scale_.skipped();
@@ -303,6 +313,9 @@ void Trainer::finish_step(const std::function<void(const Report&)>& report) {
             n * static_cast<double>(config_.run.batch * config_.run.sequence) / (busy_ms_ / 1000.0);
         line.compiles = compiles();
         line.extras = extras();
+        line.stages = std::exchange(stages_, {});
+        line.warnings = std::exchange(warnings_, {});
+        line.rollbacks = health_.rollbacks();
         metrics_->append(line.json());
         report(line);
         pipeline_->times() = {};
@@ -310,6 +323,71 @@ void Trainer::finish_step(const std::function<void(const Report&)>& report) {
         counted_ = timed_ = 0;
     }
     step_open_ = false;
+}
+
+bool Trainer::judge(const Update& made) {
+    const auto found = health_.take(
+        {step_, made.loss, made.gradient_norm, loss_scale_.scale(), skipped_in_a_row_}, stages_);
+    warnings_.insert(warnings_.end(), found.begin(), found.end());
+    if (health_.divergence().empty()) {
+        return true;
+    }
+    const HealthConfig& asked = config_.health;
+    if (asked.on_divergence == "rollback" && health_.rollbacks() < asked.rollbacks) {
+        roll_back();
+        return false;
+    }
+    if (asked.on_divergence == "rollback") {
+        fail_diverged(fmt::format("it went back {} times (health.rollbacks)", asked.rollbacks));
+    }
+    if (asked.on_divergence == "stop") {
+        fail_diverged("health.on_divergence is \"stop\"");
+    }
+    if (skipped_in_a_row_ >= asked.skips_to_diverge) {
+        fail_diverged("no update succeeds any more (health.skips_to_diverge)");
+    }
+    return true;
+}
+
+void Trainer::fail_diverged(const std::string& why) const {
+    const auto cause = std::find_if(warnings_.rbegin(), warnings_.rend(), [](const auto& warning) {
+        return warning.kind == "divergence";
+    });
+    fail(Code::diverged, here, "step {}: {}; the run stops: {}; its checkpoints are in {}", step_,
+         cause == warnings_.rend() ? health_.divergence() : cause->message, why,
+         (directory_ / "checkpoints").string());
+}
+
+void Trainer::roll_back() {
+    const std::int64_t from = step_;
+    const std::string reason = health_.divergence();
+    const HealthMonitor before = health_;
+    const double best = best_validation_;
+    const auto checkpoints = numbered_checkpoints(directory_);
+    const auto sound = std::find_if(checkpoints.begin(), checkpoints.end(), is_sound);
+    if (sound == checkpoints.end()) {
+        fail_diverged(
+            "health.on_divergence is \"rollback\", but there is no sound checkpoint to go back to; "
+            "lower train.save_every");
+    }
+    load(*sound);
+    health_.rolled_back(before);
+    best_validation_ = std::min(best, best_validation_);  // "best" may be newer than this
+    staged_ = false;
+    busy_ms_ = 0.0;
+    timed_ = 0;
+    pipeline_->times() = {};
+    warnings_.push_back(
+        {"rollback",
+         fmt::format("{}: went back from step {} to {} with the learning rate times {:g}", reason,
+                     from, step_, health_.rate_factor())});
+    // The newer ones go first: a process that is killed here must not go on with one of them. The
+    // one that stays takes what a rollback changed.
+    for (auto newer = checkpoints.begin(); newer != sound; ++newer) {
+        formats::remove_checkpoint(*newer);
+    }
+    save(sound->filename().string());
+    metrics_.emplace(directory_ / metrics_name, step_ + (step_open_ ? 0 : 1));
 }
 
 Outcome Trainer::run(const std::function<void(const Report&)>& report,
@@ -366,6 +444,9 @@ Outcome Trainer::run_updates(const std::function<void(const Report&)>& report,
         const auto before = Clock::now();
         const Update made = update();
         finish_trace(/*ended=*/false);
+        if (!judge(made)) {
+            continue;
+        }
         busy_ms_ += std::chrono::duration<double, std::milli>(Clock::now() - before).count();
         loss_sum_ += made.loss;
         ++counted_;
@@ -416,9 +497,16 @@ void Trainer::save_newest() {
 
 void Trainer::drop_old_checkpoints() {
     const auto checkpoints = numbered_checkpoints(directory_);
-    for (std::size_t i = static_cast<std::size_t>(config_.run.keep_last); i < checkpoints.size();
-         ++i) {
-        formats::remove_checkpoint(checkpoints[i]);
+    // The one to go back to stays too, however many were saved since.
+    const auto sound = config_.health.on_divergence == "rollback"
+                           ? std::find_if(checkpoints.begin(), checkpoints.end(), is_sound)
+                           : checkpoints.end();
+    for (auto old = checkpoints.begin() +
+                    std::min<std::ptrdiff_t>(config_.run.keep_last, std::ssize(checkpoints));
+         old != checkpoints.end(); ++old) {
+        if (old != sound) {
+            formats::remove_checkpoint(*old);
+        }
     }
 }
 
@@ -434,9 +522,13 @@ void Trainer::save(const std::string& name) {
             moments.push_back(std::move(view));
         }
     }
+    auto warnings = nlohmann::json::array();
+    for (const HealthWarning& warning : warnings_) {
+        warnings.push_back({warning.kind, warning.message});
+    }
     const WindowSampler::State& cursor = sampler_.state();
     const nlohmann::json state{
-        {"version", 2},
+        {"version", 3},
         {"step", step_},
         {"updates", updates_},
         {"best_validation_loss", number(best_validation_)},
@@ -445,7 +537,10 @@ void Trainer::save(const std::string& name) {
          {{"open", step_open_},
           {"loss_sum", loss_sum_},
           {"counted", counted_},
-          {"gradient_norm", number(gradient_norm_)}}},
+          {"gradient_norm", number(gradient_norm_)},
+          {"stages", exact(stages_)},
+          {"warnings", std::move(warnings)}}},
+        {"health", health_.state()},
         {"loss_scale",
          {{"scale", loss_scale_.scale()},
           {"skipped", loss_scale_.skipped()},
@@ -480,7 +575,18 @@ void Trainer::load(const std::filesystem::path& path) {
         best_validation_ =
             real(state.at("best_validation_loss"), std::numeric_limits<double>::infinity());
         last_validation_ = real(state.at("validation_loss"), nothing);
-        if (state.at("version").get<int>() >= 2) {  // older ones were saved between steps only
+        const int version = state.at("version").get<int>();
+        stages_ = {};
+        warnings_ = {};
+        if (version >= 3) {
+            health_.restore(state.at("health"));
+            stages_ = stage_healths(state.at("open_step").at("stages"));
+            for (const auto& warning : state.at("open_step").at("warnings")) {
+                warnings_.push_back(
+                    {warning.at(0).get<std::string>(), warning.at(1).get<std::string>()});
+            }
+        }
+        if (version >= 2) {  // older ones were saved between steps only
             const auto& open = state.at("open_step");
             step_open_ = open.at("open").get<bool>();
             loss_sum_ = open.at("loss_sum").get<double>();

@@ -47,8 +47,8 @@ class Trainer {
 
     /// Trains to the end, the time limit, until `stop` becomes true or the compile budget is short;
     /// saves in each case. Calls `report` every report_every updates. Throws Error{diverged} when
-    /// updates overflow again and again, Error{compile_failed} when a program cannot be compiled or
-    /// an update needs more programs than the budget has.
+    /// training goes wrong and config().health says stop or cannot roll back, Error{compile_failed}
+    /// when a program cannot be compiled or an update needs more programs than the budget has.
     Outcome run(const std::function<void(const Report&)>& report, const std::atomic<bool>& stop);
 
     const model::Architecture& architecture() const { return architecture_; }
@@ -84,11 +84,15 @@ class Trainer {
     /// Which parameters are the host's: the pipeline does not keep them.
     std::function<bool(const std::string&)> hosts() const;
     Update update();
+    /// Judges an update; false: it was undone by a rollback.
+    bool judge(const Update& made);
+    void roll_back();
+    [[noreturn]] void fail_diverged(const std::string& why) const;
     Phase stage_weights();
     void finish_step(const std::function<void(const Report&)>& report);
     void save(const std::string& name);
     void save_newest();
-    void drop_old_checkpoints();  ///< all but the keep_last newest
+    void drop_old_checkpoints();  ///< all but the keep_last newest and the newest sound one
     void load(const std::filesystem::path& checkpoint);
     Outcome run_updates(const std::function<void(const Report&)>& report,
                         const std::atomic<bool>& stop);
@@ -108,6 +112,7 @@ class Trainer {
     WindowSampler sampler_;
     std::unique_ptr<LanguageModel> language_model_;
     LossScale loss_scale_;
+    HealthMonitor health_;
     std::int64_t step_ = 0;     ///< updates tried
     std::int64_t updates_ = 0;  ///< updates made
     std::int64_t skipped_in_a_row_ = 0;
@@ -120,6 +125,8 @@ class Trainer {
     double busy_ms_ = 0.0;
     std::int64_t timed_ = 0;  ///< updates that busy_ms_ is the time of
     double gradient_norm_;    ///< of the newest update
+    StageHealths stages_;
+    std::vector<HealthWarning> warnings_;
     bool staged_ = false;     ///< the pipeline has the current weights
     bool step_open_ = false;  ///< an update was made that has not been validated and reported yet
     std::filesystem::path trace_file_;  ///< empty: no trace, or it is written

@@ -35,7 +35,12 @@ grep -q "^sample: " out || fail "no sample"
 grep -q "^dim=32 hidden=64 heads=2 seq=32 vocab=330 layers=1$" out || fail "no line of the shape"
 grep -q "^dynamic pipeline: a probe of weights as inputs gave the right result; 1 sequences an update$" out || fail "no pipeline"
 # Weights compiled into programs, a process for every two updates: the same losses as one process without limit.
-"$pome" train c.toml --run static --set engine.pipeline=static --set engine.compile_limit=13 --set train.sample_tokens=0 >out 2>restarts || fail "train static"
+"$pome" train c.toml --run static --set engine.pipeline=static --dump-programs dump --set engine.compile_limit=13 --set train.sample_tokens=0 >out 2>restarts || fail "train static"
+# Each process numbers on; every program is one that lint has nothing against but what surfaces it needs.
+[ "$(ls dump | wc -l)" = 36 ] && [ -e dump/00036/weights ] || fail "4 programs for each of 9 sets of weights, dumped: $(ls dump)"
+for program in dump/*; do
+    "$pome" lint "$program/model.mil" --device emulator:m4 >lint.txt && ! grep -v 'its surface with [0-9]* bytes; Pome does$' lint.txt || fail "lint of $program: $(cat lint.txt)"
+done
 [ "$(grep -c '^\[restart at step ' restarts)" = 2 ] || fail "restarts: $(cat restarts)"
 grep -q "^step      8  train " out || fail "no report line after restarts"
 "$pome" train c.toml --run unlimited --set engine.pipeline=static --set engine.compile_limit=0 --set engine.device=emulator:m4/client --set train.sample_tokens=0 >/dev/null || fail "train without limit"
