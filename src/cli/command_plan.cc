@@ -193,7 +193,7 @@ StepModel model_step(train::Config config, const PlanCommand& options, const Pro
     const auto device = open_device(named, pool);
     const auto choice = train::resolve(config, *device);
     step.pipeline = fmt::format("{} pipeline: {}", choice.pipeline, choice.reason);
-    const auto plan = train::step_plan(config);
+    const auto plan = train::step_plan(config, profile.limits.max_channels);
     for (const auto& program : plan.programs) {
         step.stages.push_back(price(program.name, program.function, program.evaluations, profile));
     }

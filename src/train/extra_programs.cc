@@ -15,6 +15,34 @@ std::int64_t channel_limit(const device::Profile& profile) {
     return profile.limits.max_channels;
 }
 
+std::vector<std::string> extras_for(const model::ModelConfig& config, std::int64_t limit) {
+    std::vector<std::string> names;
+    for (const Extra extra : all_extras()) {
+        if (extra != Extra::softmax || limit == 0 || config.vocabulary <= limit) {
+            names.emplace_back(extra_name(extra));
+        }
+    }
+    return names;
+}
+
+std::vector<ClassifierPart> classifier_parts(std::int64_t vocabulary, std::int64_t limit) {
+    const std::int64_t count = limit > 0 ? (vocabulary + limit - 1) / limit : 1;
+    std::vector<ClassifierPart> parts;
+    for (std::int64_t part = 0; part < count; ++part) {
+        const std::int64_t first = vocabulary * part / count;
+        parts.push_back({first, vocabulary * (part + 1) / count - first});
+    }
+    return parts;
+}
+
+mil::Function norm_backward_function(const model::Stage& norm) {
+    mil::autodiff::Options wanted;
+    wanted.with_respect_to = {"x"};
+    wanted.recompute_all = true;  // the engine did not run these norms: nothing was saved
+    wanted.stop_gradients = norm.stop_gradients;
+    return mil::autodiff::differentiate(norm.function, wanted).backward;
+}
+
 ExtraPrograms::ExtraPrograms(Pipeline& owner, const model::Architecture& architecture,
                              const device::Profile& profile, BakedPrograms& programs,
                              ThreadPool& pool, const model::Form& form,
@@ -36,13 +64,10 @@ ExtraPrograms::ExtraPrograms(Pipeline& owner, const model::Architecture& archite
         final_norm_ = unit(model::norm_stage(config, form_));
     }
     if (extras_.contains(Extra::classifier)) {
-        const std::int64_t parts = limit > 0 ? (vocabulary + limit - 1) / limit : 1;
-        for (std::int64_t part = 0; part < parts; ++part) {
-            const std::int64_t first = vocabulary * part / parts,
-                               rows = vocabulary * (part + 1) / parts - first;
-            classifier_.push_back(unit(model::classifier_stage(config, form_, rows)));
-            classifier_.back()->first = first;
-            classifier_.back()->rows = rows;
+        for (const ClassifierPart& part : classifier_parts(vocabulary, limit)) {
+            classifier_.push_back(unit(model::classifier_stage(config, form_, part.rows)));
+            classifier_.back()->first = part.first;
+            classifier_.back()->rows = part.rows;
         }
     }
     if (extras_.contains(Extra::softmax)) {
@@ -73,11 +98,7 @@ std::unique_ptr<ExtraPrograms::Unit> ExtraPrograms::unit(const model::Stage& sta
 
 void ExtraPrograms::make_norm_backward() {
     const model::Stage stage = model::norm_stage(architecture_.config, form_);
-    mil::autodiff::Options wanted;
-    wanted.with_respect_to = {"x"};
-    wanted.recompute_all = true;  // the engine did not run these norms: nothing was saved
-    wanted.stop_gradients = stage.stop_gradients;
-    const mil::Function backward = mil::autodiff::differentiate(stage.function, wanted).backward;
+    const mil::Function backward = norm_backward_function(stage);
     norm_backward_ = std::make_unique<Unit>();
     norm_backward_->form = mil::passes::bake_weights(backward, stage.weights);
     norm_backward_->y = Surface(x_.type());

@@ -13,6 +13,19 @@
 
 namespace pome::train {
 
+/// The names of the extras that a chip with `limit` channels (0: any number) can run: all, but
+/// softmax of more tokens than channels.
+std::vector<std::string> extras_for(const model::ModelConfig& config, std::int64_t limit);
+
+/// Tokens [first, first + rows) that one of a classifier's programs gives logits of.
+struct ClassifierPart {
+    std::int64_t first = 0, rows = 0;
+};
+/// As few parts as a chip with `limit` channels (0: any number) needs.
+std::vector<ClassifierPart> classifier_parts(std::int64_t vocabulary, std::int64_t limit);
+/// The gradient through a model's norm: x and d_y in, d_x out.
+mil::Function norm_backward_function(const model::Stage& norm);
+
 /// The programs of a model's extras: final RMSNorm, classifier, softmax and the gradients through
 /// all norms, with weights baked in. The gradients are derived from the norm's stage. A classifier
 /// of more channels than the chip has is cut into several programs.

@@ -101,7 +101,6 @@ namespace {
 void resolve_extras(Config& config, const device::Profile& profile, Choice& choice) {
     auto& extras = config.engine.extras;
     const std::int64_t limit = channel_limit(profile);
-    const bool softmax_fits = limit == 0 || config.model.vocabulary <= limit;
     if (extras) {
         if (!extras->empty() && choice.pipeline == "dynamic") {
             fail(Code::unsupported, here,
@@ -116,12 +115,8 @@ void resolve_extras(Config& config, const device::Profile& profile, Choice& choi
     if (choice.pipeline != "static-extras") {
         return;
     }
-    for (const Extra extra : all_extras()) {
-        if (extra != Extra::softmax || softmax_fits) {
-            extras->emplace_back(extra_name(extra));
-        }
-    }
-    if (!softmax_fits) {
+    *extras = extras_for(config.model, limit);
+    if (extras->size() < all_extras().size()) {
         choice.reason +=
             fmt::format("; softmax over {} tokens stays on the host: {} takes {} channels",
                         config.model.vocabulary, profile.name, limit);

@@ -25,8 +25,9 @@ struct StepPlan {
 };
 
 /// The update of a resolved config (train::resolve()): the same programs that its pipeline
-/// compiles, dynamic or static. Throws Error{invalid_argument} for a config that cannot run or that
-/// leaves pipeline or batch open.
-StepPlan step_plan(const Config& config);
+/// compiles for a chip of `max_channels` channels (0: any number), dynamic, static or static with
+/// extras. Throws Error{invalid_argument} for a config that cannot run or that leaves pipeline or
+/// batch open, Error{unsupported} for the resident pipeline, whose updates are not planned yet.
+StepPlan step_plan(const Config& config, std::int64_t max_channels = 0);
 
 }  // namespace pome::train

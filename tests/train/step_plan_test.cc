@@ -49,6 +49,26 @@ TEST(StepPlan, TheStaticPipelineBakesWeightsAndCompilesForEveryUpdate) {
     EXPECT_EQ(plan.host_flops, step_plan(stories()).host_flops);
 }
 
+TEST(StepPlan, ExtrasMoveTheClassifierToTheEngine) {
+    Config config = stories();
+    config.engine.pipeline = "static";
+    const StepPlan plain = step_plan(config);
+    config.engine.pipeline = "static-extras";
+    config.engine.extras = {"final_norm", "classifier", "norm_backward"};
+    const StepPlan plan = step_plan(config, 16384);
+    EXPECT_EQ(plan.host_flops, plain.host_flops - 12582912000.0);
+    // The final norm, two halves of the vocabulary, the gradients through 25 norms.
+    EXPECT_EQ(plan.compiles_update, plain.compiles_update + 1 + 2 + 25);
+    EXPECT_EQ(plan.compiled_bytes, plain.compiled_bytes + 2.0 * (32000 + 1 + 25) * 768.0);
+    ASSERT_EQ(plan.programs.size(), 8U);
+    EXPECT_EQ(plan.programs[4].name, "final norm");
+    EXPECT_EQ(plan.programs[5].name, "classifier");
+    EXPECT_EQ(plan.programs[7].evaluations, 25);
+    config.engine.pipeline = "resident";
+    EXPECT_NE(error_text([&] { step_plan(config); }).find("is not planned yet; plan"),
+              std::string::npos);
+}
+
 TEST(StepPlan, AnOpenConfigIsRefused) {
     Config config = stories();
     config.engine.pipeline = "auto";

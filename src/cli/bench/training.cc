@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "train/extra_programs.h"
+
 namespace pome::cli::bench {
 
 void StepOptions::add_to(CLI::App& command) {
@@ -18,14 +20,18 @@ model::ModelConfig StepOptions::config() const {
     return config;
 }
 
-train::StepPlan planned_step(const StepOptions& step, const std::string& pipeline) {
+train::StepPlan planned_step(const StepOptions& step, const std::string& pipeline,
+                             std::int64_t max_channels) {
     train::Config config;
     config.model = step.config();
     config.data.directory = "none";  // nothing is read: the step is counted
     config.run.sequence = step.sequence;
     config.run.batch = 1;
     config.engine.pipeline = pipeline;
-    return train::step_plan(config);
+    if (pipeline == "static-extras") {
+        config.engine.extras = train::extras_for(config.model, max_channels);
+    }
+    return train::step_plan(config, max_channels);
 }
 
 Modelled model(const train::StepPlan& plan, const device::Profile& profile) {

@@ -15,8 +15,10 @@ struct StepOptions {
     model::ModelConfig config() const;
 };
 
-/// The update of one sequence of a model by a pipeline of Pome, counted.
-train::StepPlan planned_step(const StepOptions& step, const std::string& pipeline);
+/// The update of one sequence of a model by a pipeline of Pome, counted for a chip of so many
+/// channels (0: any number); extras are all that it can.
+train::StepPlan planned_step(const StepOptions& step, const std::string& pipeline,
+                             std::int64_t max_channels = 0);
 Modelled model(const train::StepPlan& plan, const device::Profile& profile);
 
 }  // namespace pome::cli::bench
