@@ -193,6 +193,9 @@ inline std::int16_t drop_bits(fp16 x) {
 
 /// What one group of steps multiplies with.
 struct Factors {
+    // Written out: a constructor that the compiler makes does not have the target's vectors.
+    HWY_INLINE Factors() {}
+
     Floats x[vector_group];         // moved away from zero by one unit
     Halves limit[vector_group];     // drop_bits
     float magnitude[vector_group];  // |x|
