@@ -75,7 +75,7 @@ sanitized: setup
 	@cmake --build $(BUILD)-sanitize -j $(JOBS)
 
 sanitize: sanitized
-	@ASAN_OPTIONS=allocator_may_return_null=1 ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -LE "long|slow"
+	@ASAN_OPTIONS=allocator_may_return_null=1 sh scripts/run_tests.sh $(BUILD)-sanitize $(JOBS)
 
 .PHONY: sanitize-threads
 sanitize-threads: setup

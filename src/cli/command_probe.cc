@@ -7,6 +7,8 @@
 #include "base/data_directory.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "device/apple/apple_device.h"
+#include "device/apple/class_dump.h"
 #include "device/probe/identify.h"
 #include "device/probe/probe.h"
 #include "device/probe/results.h"
@@ -19,7 +21,8 @@ namespace probe = device::probe;
 struct ProbeOptions {
     DeviceOptions device;
     std::string output;
-    bool risky = false, budget = false, json = false, list = false, discard = false;
+    bool risky = false, budget = false, json = false, list = false, discard = false,
+         classes = false;
 };
 
 std::string today() {
@@ -34,6 +37,33 @@ void list_probes() {
         fmt::print("{:<16} {:<9} {}\n", one.name,
                    one.name == "budget" ? "--budget" : probe::name(one.risk), one.finds);
     }
+}
+
+/// The private framework's classes of this machine.
+void print_classes(bool json) {
+    namespace apple = device::apple;
+    const std::string runtime = apple::Options::runtime_from_environment();
+    apple::require_system(runtime);
+    const auto all = apple::dump_classes(*apple::Runtime::load(runtime));
+    if (!json) {
+        for (const apple::DumpedClass& dumped : all) {
+            fmt::print("{}\n", apple::text_of(dumped));
+        }
+        fmt::print("{} classes\n", all.size());
+        return;
+    }
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const apple::DumpedClass& dumped : all) {
+        nlohmann::ordered_json methods = nlohmann::ordered_json::array();
+        for (const apple::DumpedMethod& method : dumped.methods) {
+            methods.push_back({{"kind", std::string(1, method.kind)},
+                               {"selector", method.selector},
+                               {"encoding", method.encoding}});
+        }
+        list.push_back({{"name", dumped.name}, {"super", dumped.super}, {"methods", methods}});
+    }
+    fmt::print("{}\n", nlohmann::ordered_json{{"classes", list}}.dump(
+                           -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 nlohmann::ordered_json remarks(const std::vector<probe::Remark>& all) {
@@ -98,6 +128,10 @@ void run_probe(const ProbeOptions& options) {
         list_probes();
         return;
     }
+    if (options.classes) {
+        print_classes(options.json);
+        return;
+    }
     DeviceOptions used = options.device;
     used.strictness = "as-hardware";  // what is asked is what the chip does, not what Pome refuses
     ThreadPool pool(used.threads);
@@ -151,6 +185,9 @@ void add_probe(CLI::App& app) {
                                        "store results in this file, not in the data directory");
     command->add_flag("--discard", options->discard, "store nothing")->excludes(output);
     command->add_flag("--list", options->list, "only list the probes, in their order");
+    command->add_flag("--classes", options->classes,
+                      "only list the private framework's classes on this Mac, with their methods "
+                      "and type encodings");
     command->add_flag("--json", options->json, "one JSON object on standard output");
     command->footer(
         "Results are facts for a profile: `--facts FILE` of the commands that run programs puts "

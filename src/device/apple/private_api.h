@@ -80,6 +80,13 @@ std::string_view name(Need need);
     FUNCTION(objc_msgSend, optional, void(), objc, "public: objc/message.h")                                                                    \
     FUNCTION(objc_autoreleasePoolPush, optional, void*(), objc, "clang: Automatic Reference Counting, runtime support")                         \
     FUNCTION(objc_autoreleasePoolPop, optional, void(void*), objc, "clang: Automatic Reference Counting, runtime support")                      \
+    FUNCTION(objc_copyClassNamesForImage, optional, const char**(const char*, unsigned*), objc, "public: objc/runtime.h")                       \
+    FUNCTION(class_getImageName, optional, const char*(Id), objc, "public: objc/runtime.h")                                                     \
+    FUNCTION(class_copyMethodList, optional, ObjcMethod**(Id, unsigned*), objc, "public: objc/runtime.h")                                       \
+    FUNCTION(class_getSuperclass, optional, Id(Id), objc, "public: objc/runtime.h")                                                             \
+    FUNCTION(class_getName, optional, const char*(Id), objc, "public: objc/runtime.h")                                                          \
+    FUNCTION(method_getName, optional, Selector(ObjcMethod*), objc, "public: objc/runtime.h")                                                   \
+    FUNCTION(sel_getName, optional, const char*(Selector), objc, "public: objc/runtime.h")                                                      \
     FUNCTION(NSTemporaryDirectory, always, Id(), foundation, "public: Foundation")                                                              \
     FUNCTION(CFRelease, always, void(const void*), core_foundation, "public: CoreFoundation")                                                   \
     FUNCTION(IOSurfaceCreate, always, IoSurfaceRef(Id), io_surface, "public: IOSurface")                                                        \

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/file.h"
+#include "device/apple/class_dump.h"
 #include "device/apple/hardware_status.h"
 #include "device/apple/machine.h"
 #include "device/apple/standin_control.h"
@@ -69,7 +72,7 @@ TEST_F(RuntimeTest, SaysWhatAnUpdateChanged) {
         "changed_selector=compileWithQoS:options:error:");
     const auto runtime = Runtime::load(standin.path());
     const std::string always =
-        "[device.apple] the system's private interface is not the one that Pome knows (1 of 54 "
+        "[device.apple] the system's private interface is not the one that Pome knows (1 of 61 "
         "entries); an update of macOS changed it, or this is no Mac with an engine; --device "
         "emulator:m4 needs none of it:\n"
         "  +[_ANEIOSurfaceObject objectWithIOSurface:] (always) is missing";
@@ -86,6 +89,29 @@ TEST_F(RuntimeTest, SaysWhatAnUpdateChanged) {
         "[device.apple] +[_ANEModel modelAtURL:key:] was not found when the device was opened");
     EXPECT_EQ(error_text([&] { runtime->send(api::retain, nullptr); }),
               "[device.apple] -[NSObject retain] would be sent to nil");
+}
+
+TEST_F(RuntimeTest, EveryClassIsListedWithItsMethodsAndTheirTypes) {
+    const auto all = dump_classes(*Runtime::load(standin.path()));
+    const auto find = [&](std::string_view name) {
+        return std::find_if(all.begin(), all.end(), [&](const auto& c) { return c.name == name; });
+    };
+    for (const MethodRow& row : method_rows()) {
+        const auto found = find(row.class_name);
+        ASSERT_NE(found, all.end()) << row.class_name;
+        EXPECT_EQ(found->super, row.class_name == "NSObject" ? "" : "NSObject");
+        EXPECT_TRUE(std::any_of(found->methods.begin(), found->methods.end(),
+                                [&](const auto& m) {
+                                    return m.kind == row.kind && m.selector == row.selector &&
+                                           m.encoding == row.encoding;
+                                }))
+            << row.class_name << " " << row.selector;
+    }
+    EXPECT_EQ(text_of(*find("_ANEDeviceInfo")),
+              "@interface _ANEDeviceInfo : NSObject\n+ aneSubType  @16@0:8\n+ hasANE  "
+              "B16@0:8\n@end\n");
+    standin.faults("missing_class=_ANEModel");
+    EXPECT_EQ(dump_classes(*Runtime::load(standin.path())).size(), all.size() - 1);
 }
 
 TEST_F(RuntimeTest, WithoutALibraryItNamesTheWayOut) {

@@ -227,7 +227,7 @@ Method* class_getInstanceMethod(Class* of, Selector* name) {
     }
     Method* found = find_method(of, name);
     if (found != nullptr && faults().changes_selector(name->name)) {
-        static auto* changed = new Method{"v16@0:8", nullptr};
+        static auto* changed = new Method{"v16@0:8", nullptr, name};
         return changed;
     }
     return found;
@@ -252,6 +252,53 @@ Implementation pome_standin_lookup(Object* receiver, Selector* name) {
     }
     expect_live(receiver, "a message to");
     return class_getMethodImplementation(receiver->isa, name);
+}
+
+// Lists for `pome probe --classes`: memory of malloc, the caller's. A null pointer ends them, as on
+// macOS.
+
+const char* class_getImageName(Class*) {
+    return "standin";  // all classes come from one library here
+}
+
+const char** objc_copyClassNamesForImage(const char* image, unsigned* count) {
+    const std::lock_guard lock(world().mutex);
+    const bool known = std::strcmp(image, "standin") == 0;
+    const auto size = known ? world().classes.size() : 0;
+    auto** names = static_cast<const char**>(std::calloc(size + 1, sizeof(char*)));
+    unsigned at = 0;
+    for (const auto& [name, made] : world().classes) {
+        if (known && !faults().hides_class(name)) {
+            names[at++] = made->name.c_str();
+        }
+    }
+    *count = at;
+    return names;
+}
+
+Method** class_copyMethodList(Class* of, unsigned* count) {
+    auto** list = static_cast<Method**>(std::calloc(of->methods.size() + 1, sizeof(Method*)));
+    *count = 0;
+    for (auto& [name, method] : of->methods) {
+        list[(*count)++] = &method;
+    }
+    return list;
+}
+
+Class* class_getSuperclass(Class* of) {
+    return of->super;
+}
+
+const char* class_getName(Class* of) {
+    return of->name.c_str();
+}
+
+const Selector* method_getName(Method* method) {
+    return method->name;
+}
+
+const char* sel_getName(const Selector* name) {
+    return name->name.c_str();
 }
 
 void* objc_autoreleasePoolPush() {

@@ -27,6 +27,7 @@ struct Object {
 struct Method {
     std::string types;
     Implementation function = nullptr;
+    const Selector* name = nullptr;
 };
 
 struct Class : Object {
@@ -49,12 +50,14 @@ class Maker {
     Maker(const char* name, void (*destroy)(Object*));
     template <typename Function>
     Maker& on_class(const char* name, const char* types, Function function) {
-        made_->isa->methods[selector(name)] = {types, reinterpret_cast<Implementation>(function)};
+        made_->isa->methods[selector(name)] = {types, reinterpret_cast<Implementation>(function),
+                                               selector(name)};
         return *this;
     }
     template <typename Function>
     Maker& on_object(const char* name, const char* types, Function function) {
-        made_->methods[selector(name)] = {types, reinterpret_cast<Implementation>(function)};
+        made_->methods[selector(name)] = {types, reinterpret_cast<Implementation>(function),
+                                          selector(name)};
         return *this;
     }
     Class* get() const { return made_; }
