@@ -21,7 +21,10 @@ done
 CCACHE_COMPILERTYPE=clang
 CCACHE_COMPILERCHECK="string:zig-0.16.0-aarch64-macos"
 export CCACHE_COMPILERTYPE CCACHE_COMPILERCHECK
-configure -S "$source" -DCMAKE_TOOLCHAIN_FILE="$source/cmake/cross/aarch64-macos.cmake" -DCMAKE_BUILD_TYPE=Cross \
+# Without ccache, headers read once: 13 instead of 20 minutes of processor time, Zen 4.
+precompile=OFF
+[ -n "$launcher" ] || precompile=ON
+configure -S "$source" -DPOME_PRECOMPILE=$precompile -DCMAKE_TOOLCHAIN_FILE="$source/cmake/cross/aarch64-macos.cmake" -DCMAKE_BUILD_TYPE=Cross \
     -DCMAKE_CXX_FLAGS_CROSS="${POME_CROSS_FLAGS:--O0 -fno-sanitize=all}" -DPOME_TESTS=OFF -DPOME_BENCH=OFF -DPOME_EXAMPLES=OFF
 compile pome libpome
 for made in pome libpome.dylib; do
