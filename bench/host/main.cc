@@ -138,7 +138,11 @@ std::vector<Op> ops(Data& d, ThreadPool& pool) {
                          1e-6);
          }},
         {"gradients to zero", 4.0 * parameters, 1,
-         [&](std::int64_t) { std::fill(d.m.begin(), d.m.end(), 0.0F); },
+         [&](std::int64_t) {
+             pool.for_ranges(parameters, 1 << 16, [&](std::int64_t begin, std::int64_t end, int) {
+                 std::fill(d.m.data() + begin, d.m.data() + end, 0.0F);
+             });
+         },
          [&] { return d.m[12345] == 0.0F; }},
         {"norm of the gradients", 4.0 * parameters, 1,
          [&](std::int64_t) {

@@ -46,6 +46,47 @@ void update(const AdamW& rule, const float* g, float* w, float* m, float* v, std
     }
 }
 
+/// Eight sums in double: of the squares at i, i + 8, i + 16, ...; as many on every target, for the
+/// same bits. Squares of floats are exact in double.
+double squares(const float* values, std::int64_t count) {
+    constexpr std::size_t chains = 8;
+    const hn::CappedTag<double, chains> d;
+    const hn::Rebind<float, decltype(d)> narrow;
+    const auto lanes = hn::Lanes(d);
+    double sums[chains] = {};
+    const auto whole = static_cast<std::size_t>(count) / chains * chains;
+    if (lanes == chains) {
+        auto sum = hn::Zero(d);
+        for (std::size_t i = 0; i < whole; i += chains) {
+            const auto v = hn::PromoteTo(d, hn::LoadU(narrow, values + i));
+            sum = hn::MulAdd(v, v, sum);
+        }
+        hn::StoreU(sum, d, sums);
+    } else {
+        // Vectors one after another: what is open between them fits no array on every target.
+        for (std::size_t first = 0; first < chains; first += 2 * lanes) {
+            const std::size_t next = first + lanes;  // twice lanes divides 8
+            auto one = hn::Zero(d), two = hn::Zero(d);
+            for (std::size_t i = 0; i < whole; i += chains) {
+                const auto v = hn::PromoteTo(d, hn::LoadU(narrow, values + i + first));
+                const auto w = hn::PromoteTo(d, hn::LoadU(narrow, values + i + next));
+                one = hn::MulAdd(v, v, one);
+                two = hn::MulAdd(w, w, two);
+            }
+            hn::StoreU(one, d, sums + first);
+            hn::StoreU(two, d, sums + next);
+        }
+    }
+    for (auto i = static_cast<std::int64_t>(whole); i < count; ++i) {
+        sums[i % 8] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    }
+    double total = 0.0;
+    for (const double sum : sums) {
+        total += sum;
+    }
+    return total;
+}
+
 }  // namespace pome::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -53,6 +94,7 @@ HWY_AFTER_NAMESPACE();
 namespace pome::kernels {
 
 HWY_EXPORT(update);
+HWY_EXPORT(squares);
 
 void adamw(const AdamW& rule, std::span<const float> gradient, std::span<float> weight,
            std::span<float> m, std::span<float> v, ThreadPool& pool) {
@@ -68,20 +110,15 @@ double sum_of_squares(std::span<const float> values, ThreadPool& pool) {
     constexpr std::size_t block = 65536;
     const std::size_t blocks = (values.size() + block - 1) / block;
     std::vector<double> sums(blocks, 0.0);
-    pool.for_ranges(
-        static_cast<std::int64_t>(blocks), 1, [&](std::int64_t begin, std::int64_t end, int) {
-            for (std::int64_t b = begin; b < end; ++b) {
-                const auto first = static_cast<std::size_t>(b) * block;
-                double lanes[8] = {};  // independent chains that the compiler can run as vectors
-                const std::size_t last = std::min(first + block, values.size());
-                for (std::size_t i = first; i < last; ++i) {
-                    lanes[i % 8] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-                }
-                for (const double lane : lanes) {
-                    sums[static_cast<std::size_t>(b)] += lane;
-                }
-            }
-        });
+    pool.for_ranges(static_cast<std::int64_t>(blocks), 1,
+                    [&](std::int64_t begin, std::int64_t end, int) {
+                        for (std::int64_t b = begin; b < end; ++b) {
+                            const auto first = static_cast<std::size_t>(b) * block;
+                            const std::size_t last = std::min(first + block, values.size());
+                            sums[static_cast<std::size_t>(b)] = HWY_DYNAMIC_DISPATCH(squares)(
+                                values.data() + first, static_cast<std::int64_t>(last - first));
+                        }
+                    });
     double total = 0.0;
     for (const double sum : sums) {
         total += sum;

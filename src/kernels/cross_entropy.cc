@@ -15,6 +15,24 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+float maximum(const float* row, std::int64_t count) {
+    const hn::ScalableTag<float> d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    float top = row[0];
+    std::int64_t i = 0;
+    if (count >= lanes) {
+        auto tops = hn::LoadU(d, row);
+        for (i = lanes; i + lanes <= count; i += lanes) {
+            tops = hn::Max(tops, hn::LoadU(d, row + i));
+        }
+        top = hn::GetLane(hn::MaxOfLanes(d, tops));
+    }
+    for (; i < count; ++i) {
+        top = std::max(top, row[i]);
+    }
+    return top;
+}
+
 /// row[i] = exp(row[i] - top); returns their sum.
 double exponentials(float* row, std::int64_t count, float top) {
     const hn::ScalableTag<float> d;
@@ -46,6 +64,7 @@ HWY_AFTER_NAMESPACE();
 namespace pome::kernels {
 
 HWY_EXPORT(exponentials);
+HWY_EXPORT(maximum);
 
 namespace {
 
@@ -72,7 +91,7 @@ CrossEntropy cross_entropy(float* logits, std::span<const std::int32_t> targets,
                 std::fill(row, row + vocabulary, 0.0F);
                 continue;
             }
-            const float top = *std::max_element(row, row + vocabulary), wanted = row[target];
+            const float top = HWY_DYNAMIC_DISPATCH(maximum)(row, vocabulary), wanted = row[target];
             const double sum = HWY_DYNAMIC_DISPATCH(exponentials)(row, vocabulary, top);
             losses[static_cast<std::size_t>(s)] =
                 std::log(sum) - (static_cast<double>(wanted) - static_cast<double>(top));

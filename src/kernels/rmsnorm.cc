@@ -59,11 +59,18 @@ void rmsnorm_gain_gradient(std::int64_t channels, std::int64_t positions, const 
                            const float* root, const float* dy, float* dgain, ThreadPool& pool) {
     pool.for_ranges(channels, 1, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t c = begin; c < end; ++c) {
-            double sum = 0.0;
-            for (std::int64_t s = 0; s < positions; ++s) {
-                sum += static_cast<double>(dy[c * positions + s] * x[c * positions + s] * root[s]);
+            const float *g = dy + c * positions, *v = x + c * positions;
+            double sums[4] = {};  // independent chains that the compiler can run as vectors
+            const std::int64_t whole = positions / 4 * 4;
+            for (std::int64_t s = 0; s < whole; s += 4) {
+                for (std::int64_t i = 0; i < 4; ++i) {
+                    sums[i] += static_cast<double>(g[s + i] * v[s + i] * root[s + i]);
+                }
             }
-            dgain[c] += static_cast<float>(sum);
+            for (std::int64_t s = whole; s < positions; ++s) {
+                sums[0] += static_cast<double>(g[s] * v[s] * root[s]);
+            }
+            dgain[c] += static_cast<float>((sums[0] + sums[1]) + (sums[2] + sums[3]));
         }
     });
 }

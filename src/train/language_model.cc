@@ -61,11 +61,14 @@ void LanguageModel::run_blocks(std::span<const std::int32_t> tokens, const Param
         pipeline_.forward(block, normalized_.data(), branch_.data());
         const Span span =
             pipeline_.span(Part::host, "residual sum", static_cast<std::int64_t>(block));
-        const auto& before = streams_[block];
-        auto& after = streams_[block + 1];
-        for (std::size_t i = 0; i < before.size(); ++i) {
-            after[i] = before[i] + branch_[i];
-        }
+        const float *before = streams_[block].data(), *branch = branch_.data();
+        float* after = streams_[block + 1].data();
+        pool_.for_ranges(static_cast<std::int64_t>(branch_.size()), 16384,
+                         [&](std::int64_t begin, std::int64_t end, int) {
+                             for (std::int64_t i = begin; i < end; ++i) {
+                                 after[i] = before[i] + branch[i];
+                             }
+                         });
     }
 }
 

@@ -55,4 +55,12 @@ void ParameterSet::copy_from(const ParameterSet& other) {
     }
 }
 
+void ParameterSet::set_zero(ThreadPool& pool) {
+    constexpr std::int64_t grain = 65536;
+    pool.for_ranges(static_cast<std::int64_t>(storage_.size()), grain,
+                    [&](std::int64_t begin, std::int64_t end, int) {
+                        std::fill(storage_.data() + begin, storage_.data() + end, 0.0F);
+                    });
+}
+
 }  // namespace pome::train

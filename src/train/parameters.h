@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/thread_pool.h"
 #include "model/architecture.h"
 
 namespace pome::train {
@@ -44,6 +45,7 @@ class ParameterSet {
     void initialize(Random& random);
     /// Takes the values of what both sets hold; both are of one architecture.
     void copy_from(const ParameterSet& other);
+    void set_zero(ThreadPool& pool);
 
   private:
     struct Entry {

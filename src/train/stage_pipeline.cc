@@ -175,8 +175,7 @@ void StagePipeline::backward(std::size_t block, const float* dy, float* dx,
     {
         const Span span = this->span(Part::io, "load d_x", at);
         const Surface& surface = *layer.backward.outputs.find("d_x")->second;
-        load(surface, dx, pool_);
-        overflow_ = overflow_ || has_infinity(dx, surface.elements());
+        overflow_ = !load_finite(surface, dx, pool_) || overflow_;
     }
     add_weight_gradients(block, gradients);
 }
@@ -195,8 +194,7 @@ const float* StagePipeline::operand(std::size_t block, const std::string& name,
         surface = &shared_.find(name)->second;
     }
     values.resize(static_cast<std::size_t>(surface->elements()));
-    load(*surface, values.data(), pool_);
-    overflow_ = overflow_ || has_infinity(values.data(), surface->elements());
+    overflow_ = !load_finite(*surface, values.data(), pool_) || overflow_;
     return values.data();
 }
 

@@ -1,6 +1,7 @@
 #include "train/surface_io.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -53,6 +54,28 @@ void load(const Surface& surface, float* values, ThreadPool& pool) {
     pool.for_ranges(surface.elements(), grain, [&](std::int64_t begin, std::int64_t end, int) {
         kernels::to_float(halves + begin, values + begin, end - begin);
     });
+}
+
+bool load_finite(const Surface& surface, float* values, ThreadPool& pool) {
+    const bool wide = surface.type().dtype == DType::fp32;
+    const float* floats = wide ? surface.floats() : nullptr;
+    const fp16* halves = wide ? nullptr : surface.halves();
+    std::atomic<bool> finite{true};
+    pool.for_ranges(surface.elements(), grain, [&](std::int64_t begin, std::int64_t end, int) {
+        constexpr std::int64_t run = 4096;  // is looked at while it is in the nearest cache
+        for (std::int64_t i = begin; i < end; i += run) {
+            const std::int64_t count = std::min(run, end - i);
+            if (wide) {
+                std::copy_n(floats + i, count, values + i);
+            } else {
+                kernels::to_float(halves + i, values + i, count);
+            }
+            if (has_infinity(values + i, count)) {
+                finite = false;
+            }
+        }
+    });
+    return finite;
 }
 
 namespace {

@@ -18,7 +18,10 @@ void store_matrix(const float* values, const Shape& shape, device::Surface& surf
 /// The elements of a surface (fp16 or fp32) in fp32.
 void load(const device::Surface& surface, float* values, ThreadPool& pool);
 
-/// The same for a surface [1, rows, 1, columns] whose host values are its transpose,
+/// load(), and whether all of the elements are finite.
+bool load_finite(const device::Surface& surface, float* values, ThreadPool& pool);
+
+/// Like store() and load() for a surface [1, rows, 1, columns] whose host values are its transpose,
 /// [columns][rows]: logits are [V][S] on the engine and [S][V] on the host. Host rows are `stride`
 /// elements apart, so that a surface may hold a part of the vocabulary.
 void store_transposed(const float* values, std::int64_t stride, device::Surface& surface,

@@ -185,7 +185,7 @@ ParameterSet Trainer::weights() const {
 Trainer::Update Trainer::update() {
     const Span whole(pipeline_->timeline(), Timeline::Track::step, "step",
                      fmt::format("update {}", step_ + 1));
-    std::fill(gradients_.all().begin(), gradients_.all().end(), 0.0F);
+    gradients_.set_zero(pool_);
     Update result;
     pipeline_->take_overflow();
     pipeline_->take_stage_health();  // a validation's is not the update's

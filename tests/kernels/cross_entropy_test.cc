@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/targets.h"
+
 namespace pome::kernels {
 namespace {
 
@@ -31,6 +33,22 @@ TEST(CrossEntropy, OfProbabilitiesIsThatOfTheirLogits) {
     for (std::size_t i = 0; i < logits.size(); ++i) {
         EXPECT_NEAR(probabilities[i], logits[i], 1e-7);
     }
+}
+
+/// A maximum that is overlooked makes the exponentials infinite.
+TEST(CrossEntropy, FindsTheMaximumAtEveryPlace) {
+    ThreadPool pool(1);
+    for_every_target([&] {
+        for (const std::int32_t vocabulary : {1, 15, 16, 17, 70}) {
+            for (std::int32_t top = 0; top < vocabulary; ++top) {
+                std::vector<float> logits(static_cast<std::size_t>(vocabulary), 0.0F);
+                logits[static_cast<std::size_t>(top)] = 300.0F;
+                const std::vector<std::int32_t> targets{top};
+                const auto found = cross_entropy(logits.data(), targets, vocabulary, 1.0F, pool);
+                EXPECT_NEAR(found.loss, 0.0, 1e-6) << top << " of " << vocabulary;
+            }
+        }
+    });
 }
 
 TEST(CrossEntropy, AProbabilityThatVanishedIsBounded) {

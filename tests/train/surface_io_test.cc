@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -44,6 +45,33 @@ TEST(SurfaceIo, TransposesBothWays) {
                                                  : -1.0F);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// One element at a time that is not finite, in the first, a middle and the last run of a thread.
+TEST(SurfaceIo, LoadsAndSeesWhatIsNotFinite) {
+    ThreadPool pool(2);
+    constexpr std::int64_t count = 40003;
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    for (const DType dtype : {DType::fp16, DType::fp32}) {
+        for (const std::int64_t at : {-1, 0, 4095, 4096, 20001, 40002}) {
+            for (const float value : {infinity, -infinity, std::nanf("")}) {
+                std::vector<float> host(count, 0.5F), loaded(count, -1.0F);
+                if (at >= 0) {
+                    host[static_cast<std::size_t>(at)] = value;
+                }
+                device::Surface surface(mil::Type::tensor(dtype, {1, 1, 1, count}));
+                store(host.data(), surface, pool);
+                EXPECT_EQ(load_finite(surface, loaded.data(), pool), at < 0) << at << " " << value;
+                if (at >= 0) {
+                    const float seen = loaded[static_cast<std::size_t>(at)];
+                    EXPECT_TRUE(std::isnan(value) ? std::isnan(seen) : seen == value);
+                    host[static_cast<std::size_t>(at)] = 0.5F;
+                    loaded[static_cast<std::size_t>(at)] = 0.5F;
+                }
+                EXPECT_EQ(loaded, host);
             }
         }
     }

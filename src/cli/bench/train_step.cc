@@ -115,7 +115,7 @@ void run(const TrainStepOptions& options) {
     for (int step = 0; step <= options.steps; ++step) {
         pipeline.times() = {};
         const auto start = std::chrono::steady_clock::now();
-        std::fill(gradients.all().begin(), gradients.all().end(), 0.0F);
+        gradients.set_zero(pool);
         constexpr double scale = 1024.0;
         loss = 0.0;
         for (std::size_t i = 0; i < static_cast<std::size_t>(options.batch); ++i) {
