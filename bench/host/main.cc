@@ -1,20 +1,16 @@
 // What the host does of a training step besides matrix products, at the shapes of Stories110M with
 // 256 tokens: what share of the machine's copy bandwidth each reaches, counting every array once in
 // and once out (docs/performance.md, "The host's half of a step").
-//   bench_host [--threads N] [--json FILE]
+//   bench_host [--only TEXT] [--threads N] [--json FILE]
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
-#include <string_view>
 #include <vector>
 
+#include "bandwidth.h"
 #include "base/random.h"
 #include "base/thread_pool.h"
 #include "kernels/adamw.h"
@@ -32,28 +28,6 @@ constexpr std::int64_t stream = width * positions;
 constexpr std::int64_t parameters = 109'529'856, staged = 84'934'656;
 // As many streams as the caches do not hold, in turns: in a step each is cold.
 constexpr std::int64_t streams = 96;
-
-double seconds(const std::function<void()>& body) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(const std::function<void(std::int64_t turn)>& body, std::int64_t turns) {
-    std::vector<double> times;
-    for (int i = 0; i < 8; ++i) {
-        const double all = seconds([&] {
-            for (std::int64_t turn = 0; turn < turns; ++turn) {
-                body(turn);
-            }
-        });
-        if (i > 0) {  // the first one touches memory for the first time
-            times.push_back(all / static_cast<double>(turns));
-        }
-    }
-    std::nth_element(times.begin(), times.begin() + 3, times.end());
-    return times[3];
-}
 
 std::vector<float> normal(std::int64_t count, Random& random, double deviation) {
     std::vector<float> values(static_cast<std::size_t>(count));
@@ -212,42 +186,12 @@ std::vector<Op> ops(Data& d, ThreadPool& pool) {
          }}};
 }
 
-double copy_bandwidth(ThreadPool& pool) {
-    constexpr std::int64_t size = std::int64_t{256} << 20;
-    std::vector<char> from(size, 1), to(size, 2);
-    return 2.0 * size /
-           median(
-               [&](std::int64_t) {
-                   pool.for_ranges(size, 1 << 20, [&](std::int64_t begin, std::int64_t end, int) {
-                       std::memcpy(to.data() + begin, from.data() + begin,
-                                   static_cast<std::size_t>(end - begin));
-                   });
-               },
-               1);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-    std::string file;
-    int threads = 2;
-    for (int i = 1; i < argc; i += 2) {
-        const std::string_view flag = argv[i];
-        const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
-        if (value != nullptr && flag == "--json") {
-            file = value;
-        } else if (value != nullptr && flag == "--threads" && std::atoi(value) > 0) {
-            threads = std::atoi(value);
-        } else {
-            fmt::print(stderr, "usage: bench_host [--threads N] [--json FILE]\n");
-            return 2;
-        }
-    }
-    ThreadPool pool(threads);
-    const double bandwidth = copy_bandwidth(pool);
-    fmt::print("copy bandwidth of {} threads {:.1f} GB/s (read and written)\n", threads,
-               bandwidth / 1e9);
-    nlohmann::json all{{"task", "host"}, {"threads", threads}, {"copy_gb_per_s", bandwidth / 1e9}};
+    const bench::Options options = bench::read_options(argc, argv);
+    ThreadPool pool(options.threads);
+    bench::Table table("host", options, pool);
     Random random(1);
     Data data(random);
     for (const Op& op : ops(data, pool)) {
@@ -256,16 +200,17 @@ int main(int argc, char** argv) {
             fmt::print("{}: a result is wrong\n", op.name);
             return 1;
         }
-        const double time = median(op.run, op.turns), rate = op.bytes / time;
-        fmt::print("  {:24} {:9.3f} ms {:7.1f} GB/s {:5.0f} % of copy\n", op.name, time * 1e3,
-                   rate / 1e9, 100.0 * rate / bandwidth);
-        all["ops"].push_back({{"op", op.name},
-                              {"milliseconds", time * 1e3},
-                              {"gb_per_s", rate / 1e9},
-                              {"share_of_copy", rate / bandwidth}});
+        if (op.name.find(options.only) == std::string::npos) {
+            continue;
+        }
+        const auto turns = [&] {
+            for (std::int64_t turn = 0; turn < op.turns; ++turn) {
+                op.run(turn);
+            }
+        };
+        table.add(op.name, op.bytes,
+                  bench::median_seconds(turns, 7) / static_cast<double>(op.turns));
     }
-    if (!file.empty()) {
-        std::ofstream(file) << all.dump(2) << "\n";
-    }
+    table.write();
     return 0;
 }

@@ -6,13 +6,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
-#include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "bandwidth.h"
 #include "base/random.h"
 #include "device/emulator/emulator.h"
 #include "device/reference_device.h"
@@ -25,39 +23,16 @@ using mil::Builder;
 using mil::Type;
 using mil::Value;
 
-double seconds(const std::function<void()>& body) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
+/// Of one evaluation; short ones are timed some at a time.
 double median(const std::function<void()>& body) {
     body();
-    const int repeats = 1 + static_cast<int>(0.005 / std::max(seconds(body), 1e-6));
-    std::vector<double> times;
-    for (int i = 0; i < 15; ++i) {
-        const double all = seconds([&] {
-            for (int repeat = 0; repeat < repeats; ++repeat) {
-                body();
-            }
-        });
-        times.push_back(all / repeats);
-    }
-    std::nth_element(times.begin(), times.begin() + 7, times.end());
-    return times[7];
-}
-
-/// Bytes read and written a second when `threads` threads copy far more than the caches hold.
-double copy_bandwidth(ThreadPool& pool) {
-    constexpr std::int64_t size = std::int64_t{256} << 20;
-    std::vector<char> from(size, 1), to(size, 2);
-    const double time = median([&] {
-        pool.for_ranges(size, 1 << 20, [&](std::int64_t begin, std::int64_t end, int) {
-            std::memcpy(to.data() + begin, from.data() + begin,
-                        static_cast<std::size_t>(end - begin));
-        });
-    });
-    return 2.0 * size / time;
+    const int repeats = 1 + static_cast<int>(0.005 / std::max(bench::seconds(body), 1e-6));
+    const auto some = [&] {
+        for (int repeat = 0; repeat < repeats; ++repeat) {
+            body();
+        }
+    };
+    return bench::median_seconds(some, 15) / repeats;
 }
 
 struct Task {
@@ -235,50 +210,23 @@ bool agrees(const Task& task, device::Device& one, device::Device& two) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    std::string only, file;
-    int threads = 2;
-    for (int i = 1; i < argc; i += 2) {
-        const std::string_view flag = argv[i];
-        const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
-        if (value != nullptr && flag == "--only") {
-            only = value;
-        } else if (value != nullptr && flag == "--json") {
-            file = value;
-        } else if (value != nullptr && flag == "--threads" && std::atoi(value) > 0) {
-            threads = std::atoi(value);
-        } else {
-            fmt::print(stderr, "usage: bench_ops [--only TEXT] [--threads N] [--json FILE]\n");
-            return 2;
-        }
-    }
-    ThreadPool one(1), pool(threads);
+    const bench::Options options = bench::read_options(argc, argv);
+    ThreadPool one(1), pool(options.threads);
     // By e5rt: a route without rules about the rows of surfaces.
     const auto alone = device::emulator::make_emulator("m4/e5rt", {}, one);
     const auto device = device::emulator::make_emulator("m4/e5rt", {}, pool);
-    const double bandwidth = copy_bandwidth(pool);
-    fmt::print("copy bandwidth of {} threads {:.1f} GB/s (read and written)\n", threads,
-               bandwidth / 1e9);
-    nlohmann::json all{{"task", "ops"}, {"threads", threads}, {"copy_gb_per_s", bandwidth / 1e9}};
+    bench::Table table("ops", options, pool);
     for (const Task& task : tasks()) {
-        if (std::string_view(task.name).find(only) == std::string_view::npos) {
+        if (std::string_view(task.name).find(options.only) == std::string_view::npos) {
             continue;
         }
         if (!agrees(task, *alone, *device)) {
-            fmt::print("{}: results of one and {} threads differ\n", task.name, threads);
+            fmt::print("{}: results of one and {} threads differ\n", task.name, options.threads);
             return 1;
         }
         Bound bound(*device, package_of(task, task.x));
-        const double time = median([&] { bound.evaluate(); });
-        const double rate = bound.bytes / time;
-        fmt::print("  {:40} {:8.2f} ms {:7.1f} GB/s {:5.0f} % of copy\n", task.name, time * 1e3,
-                   rate / 1e9, 100.0 * rate / bandwidth);
-        all["ops"].push_back({{"op", task.name},
-                              {"milliseconds", time * 1e3},
-                              {"gb_per_s", rate / 1e9},
-                              {"share_of_copy", rate / bandwidth}});
+        table.add(task.name, bound.bytes, median([&] { bound.evaluate(); }));
     }
-    if (!file.empty()) {
-        std::ofstream(file) << all.dump(2) << "\n";
-    }
+    table.write();
     return 0;
 }
