@@ -50,8 +50,9 @@ TEST(SentPrograms, AnM1GetsCanonicalTextThatItsRulesHaveNothingAgainst) {
     for (const char* pipeline : {"auto", "static-extras"}) {
         const Sent sent = sent_to("m1", pipeline, work.path());
         EXPECT_EQ(sent.pipeline, std::string(pipeline) == "auto" ? "static" : pipeline);
-        // Four blocks in two directions, for the first weights and after each update.
-        EXPECT_GE(sent.programs.size(), 24U);
+        // Four blocks in two directions, for the first weights and after an update; those of the
+        // last update may no longer be compiled when the run ends.
+        EXPECT_GE(sent.programs.size(), 16U);
         for (const std::string& program : sent.programs) {
             EXPECT_TRUE(program.starts_with("program(1.0)")) << program.substr(0, 200);
             for (const auto& finding : findings(program, "m1")) {
