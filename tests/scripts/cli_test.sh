@@ -37,7 +37,9 @@ grep -q "^dynamic pipeline: a probe of weights as inputs gave the right result; 
 # Weights compiled into programs, a process for every two updates: the same losses as one process without limit.
 "$pome" train c.toml --run static --set engine.pipeline=static --dump-programs dump --set engine.compile_limit=13 --set train.sample_tokens=0 >out 2>restarts || fail "train static"
 # Each process numbers on; every program is one that lint has nothing against but what surfaces it needs.
-[ "$(ls dump | wc -l)" = 36 ] && [ -e dump/00036/weights ] || fail "4 programs for each of 9 sets of weights, dumped: $(ls dump)"
+# (The last update's may not be compiled any more when the run ends.)
+dumped=$(ls dump | wc -l)
+[ "$dumped" -ge 32 ] && [ "$dumped" -le 36 ] && [ -e dump/00032/weights ] || fail "4 programs for each of 8 or 9 sets of weights, dumped: $(ls dump)"
 for program in dump/*; do
     "$pome" lint "$program/model.mil" --device emulator:m4 >lint.txt && ! grep -v 'its surface with [0-9]* bytes; Pome does$' lint.txt || fail "lint of $program: $(cat lint.txt)"
 done
