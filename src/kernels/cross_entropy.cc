@@ -15,6 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+/// The largest of count > 0 elements; which of them where one is a NaN is not promised.
 float maximum(const float* row, std::int64_t count) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));

@@ -212,7 +212,8 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
     const std::int64_t groups = (columns + group - 1) / group, pitch = groups * group;
     const std::int64_t most = std::clamp<std::int64_t>(block / pitch, 1, rows);
     const std::int64_t padded = (most * groups + 15) / 16 * 16;
-    // Nothing is read before it is written but what belongs to no row.
+    // Not cleared. What is read before it is written (rows that are not ordinary) makes sums that
+    // nobody uses.
     const auto powers = hwy::AllocateAligned<fp16>(static_cast<std::size_t>(padded * group));
     const auto sums = hwy::AllocateAligned<float>(static_cast<std::size_t>(padded));
     std::fill_n(powers.get() + most * pitch, padded * group - most * pitch, fp16{0});

@@ -63,12 +63,11 @@ struct Link {
 /// them as long again to wait for it.
 class Ahead {
   public:
-    Ahead() = default;
-    /// Slots whose elements [n begin, n end) belong to the block [begin, end) of a loop over
-    /// `elements`; n is the slot's elements / `elements`.
+    /// For a loop over `elements`, of whose block [begin, end) a slot's elements [n begin, n end)
+    /// are; n is the slot's elements / `elements`.
     explicit Ahead(std::int64_t elements) : elements_(elements) {}
 
-    /// Counts a place if it is a slot that is read or written front to back.
+    /// Adds a place if it is a slot that is read or written front to back.
     void add(const Link::Place& place, std::int64_t elements_of_result);
     /// Part `part` of `parts` of the block [begin, end).
     void touch(const Run& run, std::int64_t begin, std::int64_t end, std::size_t part,
@@ -79,7 +78,7 @@ class Ahead {
         int slot;
         std::int64_t elements;
     };
-    std::int64_t elements_ = 1;
+    std::int64_t elements_;
     std::vector<Stream> streams_;
 };
 
