@@ -39,31 +39,44 @@ HWY_INLINE V aligned_sum(D d, V a, V b, int bits) {
 
 #if POME_ALIGNS_BY_ROUNDING
 
-/// The same at 11 fraction bits for finite values: the larger one loses what lies below its unit,
-/// the smaller one is added to 2^12 times the larger one's power of two, where a float has that
-/// unit, and taken off again. `short_values`: both are fp16 values, of which the larger one has
-/// nothing to lose.
-template <bool short_values>
+/// What two addends are known to be. Of fp16 values the larger one has nothing to lose.
+enum class Addends : std::uint8_t { any, fp16_values, not_negative };
+
+/// The same at 11 fraction bits for finite values: what is added to 2^12 times the larger one's
+/// power of two, where a float has the unit, and taken off again, has lost what lies below the unit
+/// if it has that power's sign.
+template <Addends addends>
 HWY_INLINE __m512 aligned_sum(__m512 a, __m512 b) {
-    constexpr int larger_magnitude = 0b0111, smaller_magnitude = 0b0110;  // with their own signs
-    const __m512i larger = _mm512_castps_si512(_mm512_range_ps(a, b, larger_magnitude));
-    const __m512 smaller = _mm512_range_ps(a, b, smaller_magnitude);
-    const __m512i power = _mm512_and_si512(larger, _mm512_set1_epi32(0x7F800000));
-    const __m512 signed_power = _mm512_castsi512_ps(
-        _mm512_ternarylogic_epi32(power, _mm512_castps_si512(smaller),
-                                  _mm512_set1_epi32(static_cast<int>(0x80000000U)), 0xF8));
+    constexpr int cut_off = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
     const __m512 far = _mm512_set1_ps(0x1p12F);
-    const __m512 moved =
-        _mm512_fmadd_round_ps(signed_power, far, smaller, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-    const __m512 cut = _mm512_fnmadd_ps(signed_power, far, moved);
-    const __m512i kept =
-        short_values ? larger : _mm512_and_si512(larger, _mm512_set1_epi32(~0xFFF));
-    return _mm512_add_ps(_mm512_castsi512_ps(kept), cut);
+    if constexpr (addends == Addends::not_negative) {  // both at once
+        const __m512 power =
+            _mm512_and_ps(_mm512_max_ps(a, b), _mm512_castsi512_ps(_mm512_set1_epi32(0x7F800000)));
+        const __m512 moved = _mm512_fmadd_round_ps(power, far, a, cut_off);
+        return _mm512_fnmadd_ps(power, far, _mm512_add_round_ps(moved, b, cut_off));
+    }
+    constexpr int larger_magnitude = 0b0111;  // with its own sign
+    const __m512i larger = _mm512_castps_si512(_mm512_range_ps(a, b, larger_magnitude));
+    const __m512i smaller = _mm512_ternarylogic_epi32(larger, _mm512_castps_si512(a),
+                                                      _mm512_castps_si512(b), 0x96);  // the other
+    const __m512i kept = addends == Addends::fp16_values
+                             ? larger
+                             : _mm512_and_si512(larger, _mm512_set1_epi32(~0xFFF));
+    // The larger one's exponent with the smaller one's sign, and its upper fraction bits too: they
+    // do no harm, as 2^12 times this is a multiple of the larger one's next power of two that stays
+    // far enough below the next exponent. (The lowest twelve bits are zero.)
+    const __m512 power = _mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(_mm512_set1_epi32(0x7F800FFF), kept, smaller, 0xCA));
+    const __m512 moved = _mm512_fmadd_round_ps(power, far, _mm512_castsi512_ps(smaller), cut_off);
+    return _mm512_add_ps(_mm512_castsi512_ps(kept), _mm512_fnmadd_ps(power, far, moved));
 }
 
-/// The sums of sixteen tiles of four; x[i] has element i of each.
+/// The sums of sixteen tiles of four; x[i] has element i of each, fp16 values.
+template <bool not_negative>
 HWY_INLINE __m512 tile_sums(const __m512* x) {
-    return aligned_sum<false>(aligned_sum<false>(aligned_sum<true>(x[0], x[1]), x[2]), x[3]);
+    constexpr Addends first = not_negative ? Addends::not_negative : Addends::fp16_values,
+                      later = not_negative ? Addends::not_negative : Addends::any;
+    return aligned_sum<later>(aligned_sum<later>(aligned_sum<first>(x[0], x[1]), x[2]), x[3]);
 }
 
 #endif  // POME_ALIGNS_BY_ROUNDING

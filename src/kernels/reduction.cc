@@ -18,6 +18,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 
+/// What is summed: the elements, or their squares as fp16.
+enum class Terms : std::uint8_t { values, squares };
+
 template <class D>
 HWY_INLINE hn::Vec<D> operand(D d, const fp16* x) {
     const auto v = load_halves(d, x);
@@ -109,29 +112,55 @@ HWY_INLINE __m512d high_doubles(__m512 v) {
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
 }
 
-/// Adds tiles of four rows to the sums of 32 columns, up to the first tile that has an infinity or
-/// NaN; returns the rows that were added.
-HWY_INLINE std::int64_t add_finite_tiles(const fp16* x, std::int64_t stride, std::int64_t rows,
-                                         double* sums) {
+/// x x, rounded to fp16 as combine_bits does. |x| is less than largest_root.
+HWY_INLINE __m512 square_of(__m512 x) {
+    const __m512i exact = _mm512_castps_si512(_mm512_mul_ps(x, x));
+    const __m512 moved = _mm512_castsi512_ps(_mm512_add_epi32(exact, _mm512_set1_epi32(1)));
+    return _mm512_cvtph_ps(_mm512_cvtps_ph(moved, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+/// Magnitudes from here on leave the fast way: their squares are infinite, or they are.
+constexpr int largest_root = 0x5C00;  // 256
+template <Terms terms>
+constexpr int limit_of_terms() {
+    return terms == Terms::squares ? largest_root : infinity;
+}
+
+/// The sums of sixteen tiles of four, x[i] has element i of each: of the elements, or of their
+/// squares.
+template <Terms terms>
+HWY_INLINE __m512 sums_of_tiles(const __m512* x) {
+    if constexpr (terms == Terms::squares) {
+        const __m512 squares[4] = {square_of(x[0]), square_of(x[1]), square_of(x[2]),
+                                   square_of(x[3])};
+        return tile_sums<true>(squares);
+    }
+    return tile_sums<false>(x);
+}
+
+/// Adds tiles of four rows to the sums of 32 columns, up to the first tile that leaves the fast
+/// way; returns the rows that were added.
+template <Terms terms>
+HWY_INLINE std::int64_t add_fast_tiles(const fp16* x, std::int64_t stride, std::int64_t rows,
+                                       double* sums) {
     __m512d totals[4];
     for (int i = 0; i < 4; ++i) {
         totals[i] = _mm512_loadu_pd(sums + 8 * i);
     }
     std::int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
-        __m512i bits[4];
         __m512i largest = _mm512_setzero_si512();
         __m512 low[4], high[4];
         for (int i = 0; i < 4; ++i) {
-            bits[i] = _mm512_loadu_si512(x + (r + i) * stride);
-            largest = _mm512_max_epu16(largest, magnitudes(bits[i]));
-            low[i] = low_floats(bits[i]);
-            high[i] = high_floats(bits[i]);
+            const __m512i bits = _mm512_loadu_si512(x + (r + i) * stride);
+            largest = _mm512_max_epu16(largest, magnitudes(bits));
+            low[i] = low_floats(bits);
+            high[i] = high_floats(bits);
         }
-        if (_mm512_cmpge_epu16_mask(largest, _mm512_set1_epi16(infinity)) != 0) {
+        if (_mm512_cmpge_epu16_mask(largest, _mm512_set1_epi16(limit_of_terms<terms>())) != 0) {
             break;
         }
-        const __m512 first = tile_sums(low), second = tile_sums(high);
+        const __m512 first = sums_of_tiles<terms>(low), second = sums_of_tiles<terms>(high);
         totals[0] = _mm512_add_pd(totals[0], low_doubles(first));
         totals[1] = _mm512_add_pd(totals[1], high_doubles(first));
         totals[2] = _mm512_add_pd(totals[2], low_doubles(second));
@@ -157,9 +186,10 @@ struct TileOrder {
 };
 constexpr TileOrder tile_order;
 
-/// The tile sums of the whole tiles of a row, in any order: false if there is an infinity or NaN,
-/// or if the order might matter. It does not where no sum of some of them leaves a double's 53
+/// The tile sums of the whole tiles of a row, in any order: false if an element leaves the fast
+/// way, or if the order might matter. It does not where no sum of some of them leaves a double's 53
 /// bits: they are multiples of 2^-24, and at most the sum of magnitudes.
+template <Terms terms>
 bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
     constexpr double exact_below = 0x1p29;
     const __m512i take_front = _mm512_load_si512(tile_order.front.data()),
@@ -173,7 +203,7 @@ bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
                       backs = _mm512_permutex2var_epi16(first, take_back, second);
         const __m512 elements[4] = {low_floats(fronts), high_floats(fronts), low_floats(backs),
                                     high_floats(backs)};
-        const __m512 sums = tile_sums(elements);
+        const __m512 sums = sums_of_tiles<terms>(elements);
         low = _mm512_add_pd(low, low_doubles(sums));
         high = _mm512_add_pd(high, high_doubles(sums));
     };
@@ -194,8 +224,9 @@ bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
     const hn::ScalableTag<std::uint16_t> d;
     const hn::ScalableTag<double> dd;
     const std::uint16_t top = hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{largest}));
-    if (top >= infinity ||
-        static_cast<double>(to_float(fp16{top})) * static_cast<double>(count) > exact_below) {
+    const double most = to_float(fp16{top});
+    if (top >= limit_of_terms<terms>() ||
+        (terms == Terms::squares ? most * most : most) * static_cast<double>(count) > exact_below) {
         return false;
     }
     sum = hn::GetLane(hn::SumOfLanes(dd, hn::Vec<decltype(dd)>{_mm512_add_pd(low, high)}));
@@ -212,7 +243,8 @@ void add_tiles(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64
     if (tile == 4 && bits == 11) {
         for (; done + wide <= columns; done += wide) {
             for (std::int64_t r = 0; r < rows;) {
-                r += add_finite_tiles(x + r * stride + done, stride, rows - r, sums + done);
+                r += add_fast_tiles<Terms::values>(x + r * stride + done, stride, rows - r,
+                                                   sums + done);
                 if (r < rows) {
                     const std::int64_t some = std::min<std::int64_t>(tile, rows - r);
                     add_tile(x + r * stride + done, stride, some, wide, bits, sums + done);
@@ -234,7 +266,7 @@ void sum_rows(const fp16* x, std::int64_t rows, std::int64_t count, int bits, do
         const fp16* from = x + row * count;
 #if POME_ALIGNS_BY_ROUNDING
         double sum = 0.0;
-        if (bits == 11 && add_tiles_of_row(from, count, sum)) {
+        if (bits == 11 && add_tiles_of_row<Terms::values>(from, count, sum)) {
             if (count % 4 != 0) {
                 add_tile(from + count / 4 * 4, 1, count % 4, 1, bits, &sum);
             }
@@ -244,6 +276,27 @@ void sum_rows(const fp16* x, std::int64_t rows, std::int64_t count, int bits, do
 #endif
         sums[row] = row_sum(from, count, bits);
     }
+}
+
+/// Adds the squares of whole tiles of four rows to the sums of 32 columns as long as they are in
+/// the fast way's reach; returns the rows that were added.
+std::int64_t add_squares([[maybe_unused]] const fp16* x, [[maybe_unused]] std::int64_t stride,
+                         [[maybe_unused]] std::int64_t rows, [[maybe_unused]] double* sums) {
+#if POME_ALIGNS_BY_ROUNDING
+    return add_fast_tiles<Terms::squares>(x, stride, rows, sums);
+#else
+    return 0;
+#endif
+}
+
+/// The sum of the squares of a row's whole tiles of four; false where the fast way cannot give it.
+bool sum_squares_of_row([[maybe_unused]] const fp16* x, [[maybe_unused]] std::int64_t count,
+                        [[maybe_unused]] double& sum) {
+#if POME_ALIGNS_BY_ROUNDING
+    return add_tiles_of_row<Terms::squares>(x, count, sum);
+#else
+    return false;
+#endif
 }
 
 /// The largest element of a row, or the smallest; NaN counts as +inf.
@@ -270,6 +323,8 @@ namespace {
 
 HWY_EXPORT(add_tiles);
 HWY_EXPORT(sum_rows);
+HWY_EXPORT(add_squares);
+HWY_EXPORT(sum_squares_of_row);
 HWY_EXPORT(extreme_of);
 
 double operand_of(fp16 x) {
@@ -321,6 +376,13 @@ void sum_all(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std
         add_to_sums(x + o * count * inner, inner, count, inner, rules, sums.data());
         finish_sums(sums.data(), inner, is_mean ? count : 0, y + o * inner, rules);
     }
+}
+
+/// Whether the vectors' way of squares has these rules.
+bool squares_go_fast(const Numerics& numerics) {
+    return numerics.reduction.narrow && numerics.reduction.tile == 4 &&
+           numerics.reduction.tile_fraction_bits == 11 && numerics.elementwise.coerce_nan &&
+           numerics.elementwise.output == Rounding::nearest_away;
 }
 
 template <Binary op>
@@ -386,6 +448,55 @@ void reduce_sum(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, 
 void reduce_mean(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                  const Numerics::Reduction& rules) {
     sum_all(x, y, outer, count, inner, true, rules);
+}
+
+void add_squares_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows,
+                         std::int64_t columns, const Numerics& numerics, double* sums) {
+    constexpr std::int64_t wide = 32;
+    const std::int64_t tile = numerics.reduction.narrow ? numerics.reduction.tile : 1;
+    const bool fast = squares_go_fast(numerics);
+    std::vector<fp16> squares(static_cast<std::size_t>(tile * wide));
+    for (std::int64_t c = 0; c < columns; c += wide) {
+        const std::int64_t width = std::min(wide, columns - c);
+        for (std::int64_t r = 0; r < rows;) {
+            if (fast && width == wide) {
+                r += HWY_DYNAMIC_DISPATCH(add_squares)(x + r * stride + c, stride, rows - r,
+                                                       sums + c);
+            }
+            if (r == rows) {
+                break;
+            }
+            const std::int64_t some = std::min(tile, rows - r);
+            for (std::int64_t k = 0; k < some; ++k) {
+                const fp16* from = x + (r + k) * stride + c;
+                binary(Binary::mul, from, false, from, false, squares.data() + k * wide, width,
+                       numerics.elementwise);
+            }
+            add_to_sums(squares.data(), wide, some, width, numerics.reduction, sums + c);
+            r += some;
+        }
+    }
+}
+
+void reduce_squares(const fp16* x, fp16* y, std::int64_t rows, std::int64_t count, bool is_mean,
+                    const Numerics& numerics) {
+    const bool fast = squares_go_fast(numerics);
+    std::vector<fp16> squares;
+    for (std::int64_t row = 0; row < rows; ++row) {
+        const fp16* from = x + row * count;
+        double sum = 0.0;
+        if (fast && HWY_DYNAMIC_DISPATCH(sum_squares_of_row)(from, count, sum)) {
+            const std::int64_t whole = count / 4 * 4;
+            if (whole < count) {
+                add_squares_to_sums(from + whole, 1, count - whole, 1, numerics, &sum);
+            }
+            finish_sums(&sum, 1, is_mean ? count : 0, y + row, numerics.reduction);
+            continue;
+        }
+        squares.resize(static_cast<std::size_t>(count));
+        binary(Binary::mul, from, false, from, false, squares.data(), count, numerics.elementwise);
+        sum_all(squares.data(), y + row, 1, count, 1, is_mean, numerics.reduction);
+    }
 }
 
 void reduce_max(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,

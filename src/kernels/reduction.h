@@ -15,6 +15,9 @@ namespace pome::kernels {
 /// tile from the first row: the caller passes whole tiles except at the end.
 void add_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns,
                  const Numerics::Reduction& rules, double* sums);
+/// Adds the squares of the elements instead, each rounded as the engine's product.
+void add_squares_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows,
+                         std::int64_t columns, const Numerics& numerics, double* sums);
 /// y = the sums rounded; of means (count > 0) times 1/count in fp32 first.
 void finish_sums(const double* sums, std::int64_t columns, std::int64_t count, fp16* y,
                  const Numerics::Reduction& rules);
@@ -24,6 +27,10 @@ void reduce_sum(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, 
 /// The sum times 1/count in fp32, rounded once.
 void reduce_mean(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                  const Numerics::Reduction& rules);
+/// y = the sums, or means, of the squares of contiguous rows, each square rounded as the engine's
+/// product.
+void reduce_squares(const fp16* x, fp16* y, std::int64_t rows, std::int64_t count, bool is_mean,
+                    const Numerics& numerics);
 void reduce_max(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
                 const Numerics::Elementwise& rules);
 void reduce_min(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "reference/chip/elementwise.h"
 #include "reference/chip/reduction.h"
 
 namespace pome::kernels {
@@ -41,6 +42,63 @@ TEST(Reduction, EqualsTheModelByAnyRules) {
                 ASSERT_EQ(row[0].bits, want.bits)
                     << bits << " fraction bits, tiles of " << tile << ", a row of " << count;
             }
+        }
+    }
+}
+
+/// Values whose squares are ordinary, subnormal, vanish or overflow, and now and then NaN, an
+/// infinity or -0.
+fp16 any_root(Random& random) {
+    switch (random.below(40)) {
+        case 0:
+            return fp16{static_cast<std::uint16_t>(random.below(65536))};
+        case 1:
+            return fp16{0x8000};
+        default:
+            return to_fp16(
+                random.normal() * std::exp2(static_cast<double>(random.below(14)) - 11.0),
+                Rounding::nearest_even);
+    }
+}
+
+TEST(Reduction, SumsOfSquaresEqualTheSumsOfRoundedProducts) {
+    Random random(11);
+    for (int round = 0; round < 300; ++round) {
+        Numerics numerics;
+        if (round % 3 == 1) {
+            numerics.elementwise.output = Rounding::nearest_even;
+        } else if (round % 3 == 2) {
+            numerics.reduction.tile_fraction_bits = 9 + round % 5;
+        }
+        const bool has_specials = round % 2 == 0;
+        const std::int64_t count = 1 + static_cast<std::int64_t>(random.below(200));
+        constexpr std::int64_t inner = 71;
+        std::vector<fp16> x(static_cast<std::size_t>(count * inner)), squares(x.size());
+        for (fp16& value : x) {
+            value =
+                has_specials ? any_root(random) : to_fp16(random.normal(), Rounding::nearest_even);
+        }
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            squares[i] = reference::chip::mul(x[i], x[i], numerics.elementwise);
+        }
+        const auto expect_equal = [&](const std::vector<fp16>& got, const std::vector<fp16>& want) {
+            for (std::size_t i = 0; i < want.size(); ++i) {
+                ASSERT_EQ(got[i].bits, want[i].bits) << "round " << round << ", element " << i;
+            }
+        };
+        std::vector<fp16> got(inner), want(inner);
+        std::vector<double> sums(inner);
+        add_squares_to_sums(x.data(), inner, count, inner, numerics, sums.data());
+        finish_sums(sums.data(), inner, 0, got.data(), numerics.reduction);
+        reduce_sum(squares.data(), want.data(), 1, count, inner, numerics.reduction);
+        expect_equal(got, want);
+
+        got.resize(static_cast<std::size_t>(count)), want.resize(static_cast<std::size_t>(count));
+        for (const bool is_mean : {false, true}) {
+            reduce_squares(x.data(), got.data(), count, inner, is_mean, numerics);
+            (is_mean ? reduce_mean : reduce_sum)(squares.data(), want.data(), count, inner, 1,
+                                                 numerics.reduction);
+            expect_equal(got, want);
         }
     }
 }

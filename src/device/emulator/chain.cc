@@ -228,22 +228,71 @@ class ChainBuilder {
     int buffers_ = 0;
 };
 
+std::vector<std::vector<std::size_t>> Plan::users() const {
+    std::vector<std::vector<std::size_t>> users(slots_.size());
+    for (std::size_t step = 0; step < steps_.size(); ++step) {
+        for (const int slot : steps_[step].touched) {
+            auto& those = users[static_cast<std::size_t>(slot)];
+            if (those.empty() || those.back() != step) {
+                those.push_back(step);
+            }
+        }
+    }
+    return users;
+}
+
+std::set<int> Plan::transferred() const {
+    std::set<int> slots;
+    for (const auto* transfers : {&loads_, &stores_}) {
+        for (const Transfer& transfer : *transfers) {
+            slots.insert(transfer.slot);
+        }
+    }
+    return slots;
+}
+
+void Plan::take_squares() {
+    const auto all = users();
+    const auto outside = transferred();
+    std::vector<bool> is_taken(steps_.size(), false);
+    for (std::size_t step = 0; step < steps_.size(); ++step) {
+        const ElementwiseForm* form = steps_[step].step->elementwise();
+        if (form == nullptr || !form->is_square ||
+            slots_[static_cast<std::size_t>(form->result)].kind != Kind::arena ||
+            outside.contains(form->result)) {
+            continue;
+        }
+        const auto& readers = all[static_cast<std::size_t>(form->result)];
+        if (readers.size() != 2 || readers.front() != step) {
+            continue;
+        }
+        Scheduled& reader = steps_[readers.back()];
+        if (reader.step->streamed() == form->result && reader.step->read_squares_of(form->x)) {
+            std::replace(reader.touched.begin(), reader.touched.end(), form->result, form->x);
+            is_taken[step] = true;
+        }
+    }
+    std::vector<Scheduled> left;
+    std::vector<std::size_t> at{0};  // of each step among those that are left
+    for (std::size_t step = 0; step < steps_.size(); ++step) {
+        if (!is_taken[step]) {
+            left.push_back(std::move(steps_[step]));
+        }
+        at.push_back(left.size());
+    }
+    steps_ = std::move(left);
+    for (Counted& counted : counted_) {
+        counted.end = at[counted.end];
+    }
+}
+
 void Plan::fuse() {
     if (counting_ != Counting::products) {
         return;  // whoever counts results wants to see every one of them
     }
-    std::vector<std::vector<std::size_t>> users(slots_.size());
-    for (std::size_t step = 0; step < steps_.size(); ++step) {
-        for (const int slot : steps_[step].touched) {
-            users[static_cast<std::size_t>(slot)].push_back(step);
-        }
-    }
-    std::set<int> transferred;
-    for (const auto* transfers : {&loads_, &stores_}) {
-        for (const Transfer& transfer : *transfers) {
-            transferred.insert(transfer.slot);
-        }
-    }
+    take_squares();
+    const std::vector<std::vector<std::size_t>> users = this->users();
+    const std::set<int> transferred = this->transferred();
     // Whether only the steps [first, end) know of a slot.
     const auto is_private = [&](int slot, std::size_t first, std::size_t end) {
         const auto& all = users[static_cast<std::size_t>(slot)];

@@ -41,6 +41,7 @@ struct ElementwiseForm {
     Access x_access, y_access;
     std::int64_t elements = 0;
     Function function;
+    bool is_square = false;  ///< it is the product of x, whole, and x
 };
 
 struct Run;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,9 @@ class Step {
     virtual int streamed() const { return -1; }
     /// Takes the chain whose last value is that slot's.
     virtual void read_from(std::shared_ptr<const Chain> /*chain*/) {}
+    /// From now on reads the slot x, whose squares the streamed slot would hold; false where it
+    /// cannot.
+    virtual bool read_squares_of(int /*x*/) { return false; }
 };
 
 /// A step of plain loops, for ops that are rare: `loop(Run&)`.
@@ -191,6 +195,12 @@ class Plan {
     std::size_t place(const std::vector<std::size_t>& order);
     /// Joins elementwise steps that follow each other, and steps that work row by row (chain.cc).
     void fuse();
+    /// The steps that touch each slot.
+    std::vector<std::vector<std::size_t>> users() const;
+    /// Slots of converted or copied inputs and outputs.
+    std::set<int> transferred() const;
+    /// Lets sums take the squares of what they sum where nothing else reads those.
+    void take_squares();
 
     mil::Lookup lookup() const;
 

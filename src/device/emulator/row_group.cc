@@ -19,7 +19,8 @@ struct Part {
     RowForm::Function rows;              ///< of the others
     Link::Place x, y, result;
     bool has_y = false;
-    std::int64_t per_row = 1;  ///< elements of the result; of x where `rows` is given
+    std::int64_t per_row = 1;    ///< elements of the result; of x where `rows` is given
+    bool is_row_by_row = false;  ///< one operand has one element a row, the other is whole
 };
 
 /// What a group's steps have in common.
@@ -29,6 +30,15 @@ struct Extent {
     std::int64_t elements() const { return rows * count; }
     bool has(const ElementwiseForm& form) const {
         return form.elements == elements() || form.elements == rows;
+    }
+    /// Whether one operand has one element a row and the other is whole.
+    bool is_row_by_row(const ElementwiseForm& form) const {
+        const auto one_a_row = [&](const Access& access) {
+            return access.group == count && access.count == rows && count > 1;
+        };
+        return form.elements == elements() &&
+               ((form.x_access.is_whole(form.elements) && one_a_row(form.y_access)) ||
+                (one_a_row(form.x_access) && form.y_access.is_whole(form.elements)));
     }
     /// Whether element i of the result needs elements of its own row only.
     bool is_of_own_row(const Access& access, std::int64_t operand_elements,
@@ -80,6 +90,9 @@ class RowGroupStep final : public Step {
     void evaluate(const Part& part, Run& run, std::vector<std::vector<fp16>>& buffers,
                   std::int64_t first, std::int64_t last) const {
         const std::int64_t begin = first * part.per_row, end = last * part.per_row;
+        if (part.elements && part.is_row_by_row) {
+            return evaluate_rows(part, run, buffers, first, last);
+        }
         const auto place = [&](const Link::Place& at, std::int64_t i) {
             return at.buffer >= 0
                        ? buffers[static_cast<std::size_t>(at.buffer)].data() +
@@ -100,6 +113,28 @@ class RowGroupStep final : public Step {
                           part.has_y ? place(part.y, i) : nullptr, part.y.access.is_constant(),
                           place(part.result, i), stop - i, run.numerics.elementwise);
             i = stop;
+        }
+    }
+
+    /// The same of an elementwise part whose operands are whole, or one element a row.
+    void evaluate_rows(const Part& part, Run& run, std::vector<std::vector<fp16>>& buffers,
+                       std::int64_t first, std::int64_t last) const {
+        const auto begin_of = [&](const Link::Place& at) {
+            const std::int64_t skipped = at.access.is_constant() ? first : first * part.per_row;
+            return at.buffer >= 0 ? buffers[static_cast<std::size_t>(at.buffer)].data()
+                                  : run.slots[static_cast<std::size_t>(at.slot)] + skipped;
+        };
+        const auto step_of = [&](const Link::Place& at) {
+            return at.access.is_constant() ? 1 : part.per_row;
+        };
+        const fp16* x = begin_of(part.x);
+        const fp16* y = part.has_y ? begin_of(part.y) : nullptr;
+        fp16* result = begin_of(part.result);
+        const std::int64_t x_step = step_of(part.x), y_step = part.has_y ? step_of(part.y) : 0;
+        for (std::int64_t row = first; row < last; ++row) {
+            part.elements(x, part.x.access.is_constant(), y, part.y.access.is_constant(), result,
+                          part.per_row, run.numerics.elementwise);
+            x += x_step, y += y_step, result += part.per_row;
         }
     }
 
@@ -186,6 +221,7 @@ std::unique_ptr<Step> RowGroup::join(const std::vector<const Step*>& steps,
             part.x = operand(form->x, form->x_access);
             if (part.has_y) {
                 part.y = operand(form->y, form->y_access);
+                part.is_row_by_row = extent.is_row_by_row(*form);
             }
             part.result = result(form->result, part.per_row);
         } else {

@@ -124,6 +124,8 @@ void make_binary(Plan& plan, const mil::Operation& operation, const mil::Argumen
     }
     form.x = x.slot, form.y = y.slot, form.result = result.slot;
     form.elements = result.shape.elements();
+    form.is_square =
+        op == kernels::Binary::mul && form.x == form.y && form.x_access.is_whole(form.elements);
     form.function = [](const fp16* a, bool a_is_constant, const fp16* b, bool b_is_constant,
                        fp16* out, std::int64_t count, const Numerics::Elementwise& rules) {
         kernels::binary(op, a, a_is_constant, b, b_is_constant, out, count, rules);
@@ -157,6 +159,21 @@ template <Elementwise function>
 void make_plain(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
     const auto& rules = plan.numerics().elementwise;
     add_unary(plan, operation, arguments, operation.op, [&](fp16 x) { return function(x, rules); });
+}
+
+void make_square(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments) {
+    expect_no_integers(operation, arguments, "x");
+    const Place x = plan.operand(arguments, "x"), result = plan.result(operation);
+    ElementwiseForm form;
+    form.x = x.slot, form.result = result.slot;
+    form.elements = result.shape.elements();
+    form.x_access = {1, form.elements};
+    form.is_square = true;
+    form.function = [](const fp16* a, bool is_constant, const fp16* /*b*/, bool /*of_b*/, fp16* out,
+                       std::int64_t count, const Numerics::Elementwise& rules) {
+        kernels::binary(kernels::Binary::mul, a, is_constant, a, is_constant, out, count, rules);
+    };
+    plan.add(std::make_unique<ElementwiseStep>(std::move(form)));
 }
 
 /// x to a constant power is a function of x alone; any other exponent goes element by element.
@@ -205,7 +222,7 @@ Makers elementwise_makers() {
             {"floor", make_plain<chip::floor>},
             {"ceil", make_plain<chip::ceil>},
             {"round", make_plain<chip::round>},
-            {"square", make_plain<chip::square>},
+            {"square", make_square},
             {"relu", make_plain<chip::relu>},
             {"pow", make_pow}};
 }

@@ -24,23 +24,22 @@ class ReduceStep final : public Step {
     ReduceStep(Kind kind, int x, int result, std::int64_t outer, std::int64_t count,
                std::int64_t inner)
         : kind_(kind), x_(x), result_(result), outer_(outer), count_(count), inner_(inner) {
-        if (inner == 1) {
-            rows_ = RowForm{x,
-                            result,
-                            outer,
-                            count,
-                            false,
-                            [kind, count](const fp16* from, fp16* to, std::int64_t rows,
-                                          const Numerics& numerics) {
-                                reduce(kind, from, to, rows, count, numerics);
-                            }};
-        }
+        make_row_form();
     }
 
     const RowForm* rows() const override { return rows_ ? &*rows_ : nullptr; }
 
     int streamed() const override { return x_; }
     void read_from(std::shared_ptr<const Chain> chain) override { chain_ = std::move(chain); }
+    bool read_squares_of(int x) override {
+        if (!adds() || squares_) {
+            return false;
+        }
+        x_ = x;
+        squares_ = true;
+        make_row_form();
+        return true;
+    }
 
     void run(Run& run) const override {
         if (inner_ == 1) {
@@ -51,6 +50,21 @@ class ReduceStep final : public Step {
     }
 
   private:
+    void make_row_form() {
+        if (inner_ == 1) {
+            rows_ = RowForm{
+                x_,
+                result_,
+                outer_,
+                count_,
+                false,
+                [kind = kind_, count = count_, squares = squares_](
+                    const fp16* from, fp16* to, std::int64_t rows, const Numerics& numerics) {
+                    reduce(kind, squares, from, to, rows, count, numerics);
+                }};
+        }
+    }
+
     /// Whole rows, as many at a time as stay in the cache.
     void run_rows(Run& run) const {
         const std::int64_t rows = std::max<std::int64_t>(1, 4096 / count_);
@@ -59,14 +73,17 @@ class ReduceStep final : public Step {
             std::vector<fp16> block, buffers;
             for (std::int64_t row = begin; row < end; row += rows) {
                 const std::int64_t some = std::min(rows, end - row);
-                reduce(kind_, rows_of(run, row * count_, some * count_, block, buffers), out + row,
-                       some, count_, run.numerics);
+                reduce(kind_, squares_, rows_of(run, row * count_, some * count_, block, buffers),
+                       out + row, some, count_, run.numerics);
             }
         });
     }
 
-    static void reduce(Kind kind, const fp16* from, fp16* to, std::int64_t rows, std::int64_t count,
-                       const Numerics& numerics) {
+    static void reduce(Kind kind, bool squares, const fp16* from, fp16* to, std::int64_t rows,
+                       std::int64_t count, const Numerics& numerics) {
+        if (squares) {
+            return kernels::reduce_squares(from, to, rows, count, kind == Kind::mean, numerics);
+        }
         switch (kind) {
             case Kind::sum:
                 return kernels::reduce_sum(from, to, rows, count, 1, numerics.reduction);
@@ -165,11 +182,15 @@ class ReduceStep final : public Step {
     /// Adds the rows [begin, end), from the first of a tile on, to the sums of `columns` columns.
     void add_rows(Run& run, std::int64_t o, std::int64_t begin, std::int64_t end,
                   std::int64_t first, std::int64_t columns, double* sums) const {
-        for_blocks(run, o, begin, end, first, columns,
-                   [&](const fp16* from, std::int64_t stride, std::int64_t, std::int64_t rows) {
-                       kernels::add_to_sums(from, stride, rows, columns, run.numerics.reduction,
-                                            sums);
-                   });
+        for_blocks(
+            run, o, begin, end, first, columns,
+            [&](const fp16* from, std::int64_t stride, std::int64_t, std::int64_t rows) {
+                if (squares_) {
+                    kernels::add_squares_to_sums(from, stride, rows, columns, run.numerics, sums);
+                } else {
+                    kernels::add_to_sums(from, stride, rows, columns, run.numerics.reduction, sums);
+                }
+            });
     }
 
     /// Calls use(first element, stride, first row, rows) for some whole tiles of rows at a time.
@@ -211,6 +232,7 @@ class ReduceStep final : public Step {
     }
 
     Kind kind_;
+    bool squares_ = false;  ///< of x are summed
     int x_, result_;
     std::int64_t outer_, count_, inner_;
     std::optional<RowForm> rows_;

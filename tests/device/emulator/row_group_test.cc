@@ -103,6 +103,18 @@ TEST(RowGroup, EqualsTheScalarModel) {
              const auto squares = b.reduce_sum(b.mul(x, x), {-1}, true);
              return b.mul(b.sub(x, b.mul(sums, sums)), squares);
          }},
+        {"mean of squares, chained",
+         [](Builder& b, const Value& x, const Value& r) {
+             const auto mean = b.call("reduce_mean", {{"x", b.unary("square", b.add(x, r))},
+                                                      {"axes", b.integers({-1})},
+                                                      {"keep_dims", b.boolean(true)}});
+             return b.mul(x, mean);
+         }},
+        {"squares that are read twice",
+         [](Builder& b, const Value& x, const Value&) {
+             const auto squares = b.mul(x, x);
+             return b.mul(squares, b.reduce_sum(squares, {-1}, true));
+         }},
         {"rows alone", [](Builder& b, const Value& x, const Value&) {
              const auto sums = b.reduce_sum(b.unary("sigmoid", x), {-1}, true);
              return b.mul(sums, b.unary("tanh", sums));
@@ -132,6 +144,16 @@ TEST(ChannelReduction, EqualsTheScalarModel) {
          }},
         {"sum",
          [](Builder& b, const Value& x, const Value&) { return b.reduce_sum(x, {1}, true); }},
+        {"squares of a chain",
+         [](Builder& b, const Value& x, const Value& r) {
+             return b.reduce_sum(b.unary("square", b.add(x, r)), {1}, true);
+         }},
+        {"largest square",
+         [](Builder& b, const Value& x, const Value&) {
+             return b.call(
+                 "reduce_max",
+                 {{"x", b.mul(x, x)}, {"axes", b.integers({1})}, {"keep_dims", b.boolean(true)}});
+         }},
         {"mean of a chain", [](Builder& b, const Value& x, const Value& r) {
              return b.call("reduce_mean", {{"x", b.mul(b.add(x, r), x)},
                                            {"axes", b.integers({1})},
