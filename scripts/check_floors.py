@@ -17,7 +17,7 @@ MAY_USE = {
     "device/conformance": {"base", "mil", "device"},
     "device/emulator": {"base", "mil", "device", "reference", "kernels"},
     "device/probe": {"base", "mil", "device"},
-    "device/open": {"base", "mil", "device", "device/apple", "device/emulator"},
+    "device/open": {"base", "mil", "device", "device/apple", "device/emulator", "device/probe"},
     "model": {"base", "mil"},
     "train": {"base", "mil", "mil/autodiff", "model", "device", "formats", "kernels"},
     "cli": {"base", "mil", "mil/autodiff", "model", "device", "device/apple", "device/conformance", "device/emulator", "device/open", "device/probe", "formats", "kernels", "train"},

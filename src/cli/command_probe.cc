@@ -1,5 +1,7 @@
-#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <stdlib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -7,8 +9,12 @@
 #include "base/data_directory.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/process.h"
 #include "device/apple/apple_device.h"
+#include "device/apple/child_trial.h"
 #include "device/apple/class_dump.h"
+#include "device/apple/route.h"
+#include "device/probe/child_runner.h"
 #include "device/probe/identify.h"
 #include "device/probe/probe.h"
 #include "device/probe/results.h"
@@ -123,6 +129,99 @@ void print_text(const probe::Report& report, const probe::Identity& identity,
     }
 }
 
+/// A directory of this process, gone with it.
+class PrivateDirectory {
+  public:
+    PrivateDirectory() {
+        std::string name = (std::filesystem::temp_directory_path() / "pome-probe-XXXXXX").string();
+        if (::mkdtemp(name.data()) == nullptr) {
+            fail(Code::io, "cli.probe", "{}: cannot make a directory there", name);
+        }
+        path_ = name;
+    }
+    ~PrivateDirectory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    PrivateDirectory(const PrivateDirectory&) = delete;
+    PrivateDirectory& operator=(const PrivateDirectory&) = delete;
+    const std::filesystem::path& path() const { return path_; }
+
+  private:
+    std::filesystem::path path_;
+};
+
+/// One child process on orders in a directory.
+probe::ChildEnd run_trials_in_child(const std::string& route, double call_seconds,
+                                    const std::filesystem::path& directory, double seconds) {
+    using Kind = device::apple::ChildResult::Kind;
+    const auto ended =
+        device::apple::run_child({program_path(), "probe-trial", route, directory.string(),
+                                  "--call-seconds", fmt::format("{}", call_seconds)},
+                                 seconds);
+    switch (ended.kind) {
+        case Kind::exited:
+            return {true, ended.status, ended.output};
+        case Kind::killed:
+            return {false, 0, fmt::format("signal {}; {}", ended.status, ended.output)};
+        case Kind::time_over:
+            break;
+    }
+    return {false, 0, fmt::format("not done after {:g} s; {}", seconds, ended.output)};
+}
+
+struct Probed {
+    probe::Report report;
+    probe::Origin origin;
+};
+
+/// Probes this machine's engine, every trial in a child process.
+Probed probe_engine(const ProbeOptions& options, const probe::Options& limits) {
+    namespace apple = device::apple;
+    const std::string& name = options.device.device;
+    const auto colon = name.find(':');
+    const std::string route =
+        colon == std::string::npos ? apple::known_apple_routes().front() : name.substr(colon + 1);
+    const auto routes = apple::known_apple_routes();
+    if (std::find(routes.begin(), routes.end(), route) == routes.end()) {
+        fail(Code::invalid_argument, "cli.probe",
+             "'{}' is no route to probe; one at a time: apple:{}", route,
+             fmt::join(routes, " or apple:"));
+    }
+    const auto found = apple::survey(apple::Options::runtime_from_environment());
+    if (!found.is_available()) {
+        fail(Code::unsupported, "cli.probe", "{}", found.reason);
+    }
+    const bool stands_in = found.runtime->is_replacement();
+    const PrivateDirectory directory;
+    probe::ChildRunner::Options made;
+    made.directory = directory.path();
+    made.start = [&](const std::filesystem::path& orders, double seconds) {
+        return run_trials_in_child(route, options.device.engine.call_seconds, orders, seconds);
+    };
+    if (stands_in) {
+        made.rest = std::chrono::milliseconds(0);  // no service that restarts
+    }
+    probe::ChildRunner runner(std::move(made));
+    Probed probed{probe::run_probes(runner, limits),
+                  probe::engine_origin(found.identification.chip + "/" + route,
+                                       found.machine.os_build, stands_in)};
+    probed.origin.date = today();
+    return probed;
+}
+
+Probed probe_emulator(const DeviceOptions& device, const probe::Options& limits) {
+    ThreadPool pool(device.threads);
+    if (open_device(device, pool)->profile().tier == 0) {
+        fail(Code::invalid_argument, "cli.probe",
+             "'{}' is no engine and stands in for none: there is nothing to find out; name an "
+             "emulator or apple",
+             device.device);
+    }
+    probe::DeviceRunner runner([&] { return open_device(device, pool); });
+    return {probe::run_probes(runner, limits), {device.device, "emulated", today()}};
+}
+
 void run_probe(const ProbeOptions& options) {
     if (options.list) {
         list_probes();
@@ -134,21 +233,14 @@ void run_probe(const ProbeOptions& options) {
     }
     DeviceOptions used = options.device;
     used.strictness = "as-hardware";  // what is asked is what the chip does, not what Pome refuses
-    ThreadPool pool(used.threads);
-    if (open_device(used, pool)->profile().tier == 0) {
-        fail(Code::invalid_argument, "cli.probe",
-             "'{}' is no engine and stands in for none: there is nothing to find out; name an "
-             "emulator",
-             used.device);
-    }
-    probe::DeviceRunner runner([&] { return open_device(used, pool); });
-    probe::Options limits{options.risky ? probe::Risk::risky : probe::Risk::failures,
-                          options.budget, nullptr};
-    const probe::Report report = probe::run_probes(runner, limits);
+    const probe::Options limits{options.risky ? probe::Risk::risky : probe::Risk::failures,
+                                options.budget, nullptr};
+    const bool is_engine = used.device == "apple" || used.device.starts_with("apple:");
+    const auto [report, origin] =
+        is_engine ? probe_engine(options, limits) : probe_emulator(used, limits);
     const probe::Identity identity = probe::identify(report);
     std::string file;
     if (!options.discard) {
-        const probe::Origin origin{used.device, "emulated", today()};
         const auto path = options.output.empty()
                               ? probe::results_path(user_data_directory(), origin)
                               : std::filesystem::path(options.output);
@@ -168,7 +260,9 @@ void add_probe(CLI::App& app) {
     auto options = std::make_shared<ProbeOptions>();
     CLI::App* command = app.add_subcommand(
         "probe", "Find out by small programs what a device is and how it computes");
-    command->add_option("--device", options->device.device, "emulator:CHIP; see `pome devices`")
+    command
+        ->add_option("--device", options->device.device,
+                     "emulator:CHIP or apple[:ROUTE]; see `pome devices`")
         ->capture_default_str();
     command
         ->add_option("--numerics", options->device.numerics,
@@ -177,6 +271,11 @@ void add_probe(CLI::App& app) {
     command->add_option("--threads", options->device.threads, "processor threads; 0 takes all")
         ->capture_default_str()
         ->check(CLI::Range(0, 4096));
+    command
+        ->add_option("--call-seconds", options->device.engine.call_seconds,
+                     "device apple: the longest evaluation; compiles five times as long")
+        ->capture_default_str()
+        ->check(CLI::Range(0.1, 86400.0));
     command->add_flag("--risky", options->risky,
                       "also malformed weight files, and what may spoil its process");
     command->add_flag("--budget", options->budget,
@@ -192,7 +291,11 @@ void add_probe(CLI::App& app) {
     command->footer(
         "Results are facts for a profile: `--facts FILE` of the commands that run programs puts "
         "them "
-        "over those of an emulator.\nExample:\n  pome probe --device emulator:m1/e5rt --output "
+        "over those of an emulator, and those of the engine, which are kept by chip, route and "
+        "build "
+        "of macOS, are used by --device apple from then on. On an engine every trial runs in a "
+        "child "
+        "process.\nExample:\n  pome probe --device emulator:m1/e5rt --output "
         "m1.toml");
     command->callback([options] { run_probe(*options); });
 }

@@ -113,6 +113,32 @@ POME_STANDIN_FAULTS=no_engine on_engine train c.toml --run required --set engine
 grep -q -- "--require-device asks for the engine" err || fail "--require-device gives no reason"
 on_engine devices | grep -q "^apple  *a stand-in that calls itself Apple M4" || fail "pome devices"
 POME_STANDIN_FAULTS=missing_class=_ANEModel on_engine devices --json | grep -q '"missing":\["+\[_ANEModel modelAtURL:key:\] (route client): the class is missing"\]' || fail "pome devices --json"
+# What an engine is known to do, it does, on surfaces of the sizes that it wants.
+on_engine conformance --device apple >out 2>err || { cat err; fail "conformance"; }
+grep -q "^apple: [0-9]* of [0-9]* undisputed behaviours reproduced (100.0 %)" out || { tail -1 out; fail "conformance"; }
+# Probed in child processes, the stand-in is the M4 that it calls itself; what was found there holds from then on.
+XDG_DATA_HOME=$work/share
+export XDG_DATA_HOME
+on_engine probe --device apple:in-memory >out 2>err || { cat err; fail "probe"; }
+grep -q "^this is m4, m4max or m4pro by client or in-memory" out || { tail -12 out; fail "the probes see another engine"; }
+stored=$(ls share/pome/probes/*+stand-in/m4_in-memory.toml) || fail "nothing is stored"
+grep -q "$work" "$stored" && fail "the stored results name a directory of this machine"
+on_engine train c.toml --run measured --set engine.device=apple:in-memory >out 2>err || { cat err; fail "train by stored results"; }
+grep -q "^note: .*m4_in-memory.toml is used over the built-in profile m4/in-memory" err || { cat err; fail "stored results are not named"; }
+cmp measured/checkpoints/step_00000006/model.safetensors emulated_dynamic/checkpoints/step_00000006/model.safetensors || fail "stored results change what is trained"
+sed 's/^max_channels = { value = [0-9]*/max_channels = { value = 60/' "$stored" >changed && mv changed "$stored"
+on_engine train c.toml --run narrow --set engine.device=apple:in-memory >out 2>err && fail "a stored limit does not hold"
+grep -q "rule max_channels" err || { cat err; fail "another error than the stored limit's"; }
+echo "max_channels" >"$stored"
+on_engine train c.toml --run broken_results --set engine.device=apple:in-memory >out 2>err && fail "broken results are taken"
+grep -q "m4_in-memory.toml" err || { cat err; fail "the broken file is not named"; }
+rm -r share
+# A trial that hangs or crashes ends its process only, and is an answer.
+for case in "hang|has not returned after 0.3 s" "crash|signal 6"; do
+    status=0
+    POME_STANDIN_FAULTS=evaluate_${case%|*}=1 on_engine probe --device apple:in-memory --discard --call-seconds 0.3 >out 2>err || status=$?
+    [ $status = 1 ] && grep -q "not even relu runs.*${case#*|}" err || { cat err; fail "probe, evaluate_${case%|*}: status $status"; }
+done
 # A process that is killed leaves its files to the next one.
 POME_APPLE_RUNTIME=$standin "$pome" train c.toml --run killed --set engine.device=apple --set train.steps=100000 --trial off >/dev/null 2>&1 &
 child=$!

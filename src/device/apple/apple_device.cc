@@ -140,7 +140,7 @@ class Engine {
         return temporary_directory(*runtime_);
     }
     std::string saved(const Refusal& refusal) const {
-        if (!refusal.files) {
+        if (!refusal.files || !options_.keep_failed_programs) {
             return "";
         }
         try {
@@ -267,7 +267,8 @@ class AppleExecutable final : public Executable {
                 sizes.push_back(std::max(
                     {surface.allocation() != 0
                          ? surface.allocation()
-                         : std::max(rounded, static_cast<std::size_t>(rules.minimum_bytes)),
+                         : std::max({rounded, static_cast<std::size_t>(rules.minimum_bytes),
+                                     engine_->options().least_allocation}),
                      memory ? memory->size() : 0}));
             }
             const std::size_t largest =
@@ -399,7 +400,10 @@ class Opened final : public AppleDevice {
 
     void try_route(const std::string& name) {
         auto route = make_route(name, engine_->runtime(), engine_->directories());
-        engine_->use_route(std::move(route), find_profile(identification_.chip + "/" + name));
+        const std::string profile_name = identification_.chip + "/" + name;
+        const auto& chosen = engine_->options().profile;
+        engine_->use_route(std::move(route), chosen ? chosen(profile_name, machine(), is_stand_in())
+                                                    : find_profile(profile_name));
         if (engine_->options().trial != Trial::off) {
             run_trial_of({}, "the device's own check");
         }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,13 @@ struct Options {
     double evaluate_seconds = 60;
     /// NaN is looked for in the outputs of a program's first evaluations, then in every 64th.
     bool check_nan = true;
+    /// Whose limits and rules programs are held to, by the name of the built-in profile
+    /// ("m4/in-memory"); empty: the built-in one's. What was measured on this system goes here.
+    std::function<Profile(const std::string& name, const Machine& machine, bool is_stand_in)>
+        profile = {};
+    /// Bytes of a surface that does not say its own; no fewer than the profile's minimum.
+    std::size_t least_allocation = 0;
+    bool keep_failed_programs = true;       ///< for whoever looks into a refusal
     std::filesystem::path failed_programs;  ///< empty: failed_programs_place()
     /// Whose budgets count; nullptr: for the system's own runtime this process's, for a stand-in
     /// the device's.

@@ -1,5 +1,7 @@
 #include "device/conformance/program_of.h"
 
+#include "device/legalize/legalize.h"
+
 namespace pome::device::conformance {
 
 mil::Package program_of(const std::vector<TextInput>& inputs, const std::string& body,
@@ -8,9 +10,17 @@ mil::Package program_of(const std::vector<TextInput>& inputs, const std::string&
     return text_program(inputs, body, canonical ? mil::Dialect::canonical : mil::Dialect::terse);
 }
 
+std::unique_ptr<Executable> compile_fitted(Device& device, const mil::Package& package) {
+    Profile surfaces_only;  // no limits, everything supported
+    surfaces_only.surfaces = device.profile().surfaces;
+    Legalized fitted = legalize(package, surfaces_only);
+    return behind_boundary(device.compile(fitted.package), *package.program.find_function("main"),
+                           std::move(fitted.boundary));
+}
+
 std::vector<double> evaluate(Device& device, const std::vector<TextInput>& inputs,
                              const std::string& body) {
-    const auto executable = device.compile(program_of(inputs, body, device.profile()));
+    const auto executable = compile_fitted(device, program_of(inputs, body, device.profile()));
     return device::evaluate(*executable, inputs);
 }
 

@@ -52,7 +52,7 @@ class Product {
         const auto x = b.input("x", mil::Type::tensor(DType::fp16, {1, 1, rows, inner}));
         const auto w = b.input("w", mil::Type::tensor(DType::fp16, {1, 1, outputs, inner}));
         b.output(b.rename(b.matmul(x, w, false, true), "y"));
-        executable_ = device.compile({mil::make_program(b.take()), {}});
+        executable_ = compile_fitted(device, {mil::make_program(b.take()), {}});
         x_ = Surface(x.type);
         w_ = Surface(w.type);
         y_ = Surface(executable_->outputs().front().type);
@@ -148,7 +148,7 @@ double convolution_error(const RoutineCall& call) {
     form.pad = {1, 1, 1, 1};
     b.output(b.rename(b.conv(input, weight, form), "y"));
     const auto device = call.open();
-    const auto executable = device->compile({mil::make_program(b.take()), {}});
+    const auto executable = compile_fitted(*device, {mil::make_program(b.take()), {}});
     Surface xs(input.type), ws(weight.type), ys(executable->outputs().front().type);
     store(x.data(), xs);
     for (std::size_t i = 0; i < w.size(); ++i) {
@@ -260,7 +260,7 @@ struct Attention {
 double attention_error(const RoutineCall& call) {
     const Attention block(static_cast<std::size_t>(call.arguments[0]));
     const auto device = call.open();
-    const auto executable = device->compile({block.program(), {}});
+    const auto executable = compile_fitted(*device, {block.program(), {}});
     Surface x(executable->inputs().front().type), y(executable->outputs().front().type);
     const auto exact = block.exact();
     std::vector<double> expected(exact.size());

@@ -1,12 +1,15 @@
 #include "device/open/open_device.h"
 
 #include <map>
+#include <mutex>
 #include <sstream>
 
+#include "base/data_directory.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "device/apple/apple_device.h"
 #include "device/apple/route.h"
+#include "device/probe/results.h"
 #include "device/reference_device.h"
 
 namespace pome::device {
@@ -49,6 +52,23 @@ void note(const DeviceRequest& request, const std::string& sentence) {
     }
 }
 
+/// What `pome probe` stored for this chip, route and build of macOS, over the built-in profile.
+Profile measured_profile(const std::string& profile, const apple::Machine& machine,
+                         bool is_stand_in, const std::function<void(const std::string&)>& told) {
+    std::filesystem::path directory, file;
+    try {
+        directory = user_data_directory();
+    } catch (const Error&) {
+        return find_profile(profile);  // no home: nothing was ever stored
+    }
+    Profile found = probe::engine_profile(
+        directory, probe::engine_origin(profile, machine.os_build, is_stand_in), &file);
+    if (!file.empty() && told) {
+        told(fmt::format("{} is used over the built-in profile {}", file.string(), profile));
+    }
+    return found;
+}
+
 std::unique_ptr<Device> open_engine(const std::string& name, const DeviceRequest& request) {
     using apple::Trial;
     const std::map<std::string, Trial> trials{
@@ -65,6 +85,10 @@ std::unique_ptr<Device> open_engine(const std::string& name, const DeviceRequest
     made.evaluate_seconds = request.engine.call_seconds;
     made.compile_seconds = request.engine.call_seconds * 5;
     made.trial_seconds = request.engine.call_seconds * 2;
+    made.profile = [&request](const std::string& profile, const apple::Machine& machine,
+                              bool is_stand_in) {
+        return measured_profile(profile, machine, is_stand_in, request.note);
+    };
     auto device = apple::open_apple_device(made);
     for (const auto& remark : device->remarks()) {
         note(request, remark);
@@ -139,8 +163,21 @@ const Profile& find_device_profile(const std::string& name) {
             fail(Code::unsupported, here, "{}", found.reason);
         }
         const auto routes = routes_of(name);
-        return find_profile(found.identification.chip +
-                            (routes.empty() ? "" : "/" + routes.front()));
+        // Kept for as long as the process runs, as built-in ones are.
+        static std::map<std::string, Profile> known;
+        static std::mutex mutex;
+        const std::lock_guard lock(mutex);
+        const std::string profile =
+            found.identification.chip + "/" +
+            (routes.empty() ? apple::known_apple_routes().front() : routes.front());
+        const auto kept = known.find(profile);
+        if (kept != known.end()) {
+            return kept->second;
+        }
+        return known
+            .emplace(profile,
+                     measured_profile(profile, found.machine, found.runtime->is_replacement(), {}))
+            .first->second;
     }
     if (!name.starts_with(prefix)) {
         fail_unknown(name);

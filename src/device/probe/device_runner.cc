@@ -29,6 +29,9 @@ std::vector<Outcome> DeviceRunner::run(std::span<const Trial> trials) {
     std::vector<Outcome> outcomes;
     for (const Trial& trial : trials) {
         outcomes.push_back(attempt(*device, trial));
+        if (told_) {
+            told_(outcomes.back());
+        }
     }
     return outcomes;
 }

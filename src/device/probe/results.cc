@@ -97,6 +97,25 @@ std::filesystem::path results_path(const std::filesystem::path& data_directory,
            (safe_name(origin.device) + ".toml");
 }
 
+Origin engine_origin(const std::string& profile, const std::string& os_build, bool is_stand_in) {
+    return {
+        profile, (os_build.empty() ? "unknown" : os_build) + (is_stand_in ? "+stand-in" : ""), {}};
+}
+
+Profile engine_profile(const std::filesystem::path& data_directory, const Origin& origin,
+                       std::filesystem::path* file) {
+    const auto path = results_path(data_directory, origin);
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) {
+        return find_profile(origin.device);
+    }
+    if (file != nullptr) {
+        *file = path;
+    }
+    constexpr std::uint64_t largest = 1 << 20;
+    return read_measured_profile(origin.device, read_text(path, largest), path.string());
+}
+
 void save_results(const std::filesystem::path& path, std::string_view text) {
     std::error_code error;
     if (path.has_parent_path()) {

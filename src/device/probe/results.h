@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "device/probe/probe.h"
+#include "device/profile.h"
 
 namespace pome::device::probe {
 
@@ -23,6 +24,16 @@ std::string results_text(const Report& report, const Origin& origin);
 /// are reduced to letters, digits and "._+-"; no two parts of a path come from one name.
 std::filesystem::path results_path(const std::filesystem::path& data_directory,
                                    const Origin& origin);
+
+/// The results of an engine: the name of a built-in profile ("m4/in-memory") and a build of macOS
+/// ("24D70"). Those of a library that stands in for the system lie elsewhere.
+Origin engine_origin(const std::string& profile, const std::string& os_build, bool is_stand_in);
+
+/// The profile of an engine: what was stored for it below the user's data directory over the
+/// built-in one, which nothing stored leaves as it is. `file` is then the file. Throws
+/// Error{malformed_file} naming a file that is broken, Error{io} for one that cannot be read.
+Profile engine_profile(const std::filesystem::path& data_directory, const Origin& origin,
+                       std::filesystem::path* file = nullptr);
 
 /// Writes it, whole or not at all, making directories that are missing (mode as the user's mask
 /// says). Throws Error{io}.

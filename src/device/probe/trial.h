@@ -66,9 +66,12 @@ class DeviceRunner final : public Runner {
     explicit DeviceRunner(std::function<std::unique_ptr<Device>()> open) : open_(std::move(open)) {}
     std::vector<Outcome> run(std::span<const Trial> trials) override;
     Exhaustion exhaust(const mil::Package& package, bool hold, std::int64_t most) override;
+    /// Is told of each outcome of run() as soon as there is one.
+    void on_outcome(std::function<void(const Outcome&)> told) { told_ = std::move(told); }
 
   private:
     std::function<std::unique_ptr<Device>()> open_;
+    std::function<void(const Outcome&)> told_;
 };
 
 }  // namespace pome::device::probe
