@@ -1,0 +1,55 @@
+#include "kernels/embedding.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "base/random.h"
+
+namespace pome::kernels {
+namespace {
+
+std::vector<float> normal(std::size_t count, Random& random) {
+    std::vector<float> values(count);
+    for (float& value : values) {
+        value = static_cast<float>(random.normal());
+    }
+    return values;
+}
+
+/// Whole and broken squares of channels and positions; few tokens, so that most come twice.
+TEST(Embedding, GathersAndScattersWhatPlainLoopsDo) {
+    constexpr std::size_t vocabulary = 9;
+    Random random(3);
+    for (const auto& [channels, positions] :
+         {std::pair<std::size_t, std::size_t>{1, 1}, {16, 16}, {40, 7}, {33, 50}, {100, 64}}) {
+        SCOPED_TRACE(std::to_string(channels) + " x " + std::to_string(positions));
+        const auto table = normal(vocabulary * channels, random);
+        const auto dx = normal(channels * positions, random);
+        std::vector<std::int32_t> tokens(positions);
+        for (auto& token : tokens) {
+            token = static_cast<std::int32_t>(random.below(vocabulary));
+        }
+        std::vector<float> expected(channels * positions), sums = table;
+        for (std::size_t s = 0; s < positions; ++s) {
+            const auto row = static_cast<std::size_t>(tokens[s]) * channels;
+            for (std::size_t c = 0; c < channels; ++c) {
+                expected[c * positions + s] = table[row + c];
+                sums[row + c] += dx[c * positions + s];
+            }
+        }
+        for (const int threads : {1, 2}) {
+            ThreadPool pool(threads);
+            std::vector<float> x(expected.size()), gradient = table;
+            embedding_gather(table.data(), static_cast<std::int64_t>(channels), tokens, x.data(),
+                             pool);
+            EXPECT_EQ(x, expected);
+            embedding_scatter(dx.data(), static_cast<std::int64_t>(channels), tokens,
+                              gradient.data(), pool);
+            EXPECT_EQ(gradient, sums);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace pome::kernels
