@@ -75,7 +75,7 @@ inline CallLayout lay_out(const MatmulCall& call) {
         own.panel_offset = all.column_floats;
         own.panel_size = packed_columns_size<Kernel>(own.inner);
         const std::int64_t rows = ceiling(job.a.rows, block_rows);
-        const std::int64_t block_size = packed_rows_size<Kernel>(own.inner);
+        const std::int64_t block_size = Kernel::rows_size(own.inner);
         own.group = std::clamp<std::int64_t>(group_floats / std::max<std::int64_t>(1, block_size),
                                              1, largest_group);
         if (all.threads > 1) {  // several units for each thread, or they end at different times
@@ -106,53 +106,9 @@ inline std::size_t job_of(const CallLayout& layout, std::int64_t index,
     return static_cast<std::size_t>(after - layout.jobs.begin()) - 1;
 }
 
-/// A group of rows against one panel.
-template <class Kernel>
-inline void multiply_panel(const MatmulCall& call, const MatmulJob& job, const PackedRows* rows,
-                           std::int64_t blocks, std::int64_t first_row,
-                           const PackedColumns& columns, std::int64_t column) {
-    using Sum = typename Kernel::Sum;
-    HWY_ALIGN Sum sums[largest_group][block_rows * panel_width];
-    HWY_ALIGN fp16 tile[block_rows * panel_width];
-    std::int64_t saturated = 0, slow = 0;
-    Way ways[largest_group];
-    const std::int64_t inner = job.a.columns;
-    const std::int64_t width = std::min(panel_width, job.b.columns - column);
-    for (std::int64_t i = 0; i < blocks; ++i) {
-        const float* bias = job.bias != nullptr ? job.bias + first_row + i * block_rows : nullptr;
-        const std::int64_t count = std::min(block_rows, job.a.rows - first_row - i * block_rows);
-        ways[i] = Kernel::way(rows[i], columns, bias, count, inner);
-        Kernel::start(sums[i], bias, count);
-    }
-    for (std::int64_t k = 0; k < inner; k += slice_steps) {
-        const std::int64_t steps = std::min(slice_steps, inner - k);
-        for (std::int64_t i = 0; i < blocks; ++i) {
-            if (ways[i] == Way::quick) {
-                Kernel::add_slice(rows[i], columns, k, steps, sums[i]);
-            }
-        }
-    }
-    for (std::int64_t i = 0; i < blocks; ++i) {
-        const std::int64_t row = first_row + i * block_rows;
-        const std::int64_t count = std::min(block_rows, job.a.rows - row);
-        const float* bias = job.bias != nullptr ? job.bias + row : nullptr;
-        if (ways[i] != Way::quick) {
-            ++slow;
-        }
-        saturated +=
-            Kernel::finish(ways[i], rows[i], columns, inner, bias, count, width, sums[i], tile);
-        for (std::int64_t r = 0; r < count; ++r) {
-            std::memcpy(job.y + (row + r) * job.y_row_stride + column, tile + r * panel_width,
-                        static_cast<std::size_t>(width) * sizeof(fp16));
-        }
-    }
-    if (saturated > 0) {
-        *call.saturated += saturated;
-    }
-    if (slow > 0) {
-        *call.slow_blocks += slow;
-    }
-}
+// What a kernel brings: Rows, block_rows rows of a as it packs them (pack_rows, rows_size floats of
+// memory); whether its columns have `bounded` sums (matmul_packing-inl.h) and `ieee` values; and
+// multiply_panel, a group of rows against one panel.
 
 /// All jobs. Every result is computed by one unit alone, so it does not matter who does which.
 template <class Kernel>
@@ -200,15 +156,15 @@ class Run {
         const std::int64_t first_row = group * own.group * block_rows;
         const std::int64_t blocks =
             std::min(own.group, ceiling(job.a.rows - first_row, block_rows));
-        PackedRows packed[largest_group];
+        typename Kernel::Rows packed[largest_group];
         float* memory = rows_ + layout_.row_floats * thread;
         for (std::int64_t i = 0; i < blocks; ++i) {
-            packed[i] = pack_rows<Kernel>(job.a, first_row + i * block_rows,
-                                          memory + i * packed_rows_size<Kernel>(own.inner));
+            packed[i] = Kernel::pack_rows(job.a, first_row + i * block_rows,
+                                          memory + i * Kernel::rows_size(own.inner));
         }
         const std::int64_t end = own.panels * (part + 1) / own.parts;
         for (std::int64_t panel = own.panels * part / own.parts; panel < end; ++panel) {
-            multiply_panel<Kernel>(call_, job, packed, blocks, first_row,
+            Kernel::multiply_panel(call_, job, packed, blocks, first_row,
                                    panels_[static_cast<std::size_t>(own.first_panel + panel)],
                                    panel * panel_width);
         }

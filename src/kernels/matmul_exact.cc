@@ -271,11 +271,16 @@ inline double bias_units(float bias) {
 
 struct ExactKernel {
     using Sum = std::int32_t;
+    using Rows = PackedRows;
     static constexpr bool bounded = true;
     static constexpr bool ieee = false;
 
     static HWY_INLINE Floats factor(Floats a) { return nudge(a); }
     static HWY_INLINE Floats limit(Floats a) { return drop_threshold(a); }
+    static std::int64_t rows_size(std::int64_t inner) { return packed_rows_size(inner); }
+    static PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
+        return pack_bounded_rows<ExactKernel>(a, first, memory);
+    }
 
     static Way way(const PackedRows& rows, const PackedColumns& columns, const float* bias,
                    std::int64_t count, std::int64_t inner) {
@@ -403,6 +408,54 @@ struct ExactKernel {
             }
         }
         return saturated;
+    }
+
+    /// A group of rows against one panel.
+    static void multiply_panel(const MatmulCall& call, const MatmulJob& job, const PackedRows* rows,
+                               std::int64_t blocks, std::int64_t first_row,
+                               const PackedColumns& columns, std::int64_t column) {
+        HWY_ALIGN Sum sums[largest_group][block_rows * panel_width];
+        HWY_ALIGN fp16 tile[block_rows * panel_width];
+        std::int64_t saturated = 0, slow = 0;
+        Way ways[largest_group];
+        const std::int64_t inner = job.a.columns;
+        const std::int64_t width = std::min(panel_width, job.b.columns - column);
+        for (std::int64_t i = 0; i < blocks; ++i) {
+            const float* bias =
+                job.bias != nullptr ? job.bias + first_row + i * block_rows : nullptr;
+            const std::int64_t count =
+                std::min(block_rows, job.a.rows - first_row - i * block_rows);
+            ways[i] = way(rows[i], columns, bias, count, inner);
+            start(sums[i], bias, count);
+        }
+        for (std::int64_t k = 0; k < inner; k += slice_steps) {
+            const std::int64_t steps = std::min(slice_steps, inner - k);
+            for (std::int64_t i = 0; i < blocks; ++i) {
+                if (ways[i] == Way::quick) {
+                    add_slice(rows[i], columns, k, steps, sums[i]);
+                }
+            }
+        }
+        for (std::int64_t i = 0; i < blocks; ++i) {
+            const std::int64_t row = first_row + i * block_rows;
+            const std::int64_t count = std::min(block_rows, job.a.rows - row);
+            const float* bias = job.bias != nullptr ? job.bias + row : nullptr;
+            if (ways[i] != Way::quick) {
+                ++slow;
+            }
+            saturated +=
+                finish(ways[i], rows[i], columns, inner, bias, count, width, sums[i], tile);
+            for (std::int64_t r = 0; r < count; ++r) {
+                std::memcpy(job.y + (row + r) * job.y_row_stride + column, tile + r * panel_width,
+                            static_cast<std::size_t>(width) * sizeof(fp16));
+            }
+        }
+        if (saturated > 0) {
+            *call.saturated += saturated;
+        }
+        if (slow > 0) {
+            *call.slow_blocks += slow;
+        }
     }
 };
 

@@ -16,69 +16,108 @@ namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 struct FastKernel {
-    using Sum = float;
-    using Floats = hn::Vec<hn::ScalableTag<float>>;
+    using Rows = PlainRows;
     static constexpr bool bounded = false;
     static constexpr bool ieee = true;
 
-    static HWY_INLINE Floats factor(Floats a) { return a; }
-
-    static Way way(const PackedRows&, const PackedColumns&, const float*, std::int64_t,
-                   std::int64_t) {
-        return Way::quick;
+    static std::int64_t rows_size(std::int64_t inner) { return block_rows * padded(inner); }
+    static PlainRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
+        return pack_plain_rows(a, first, memory);
     }
 
-    static void start(float* sums, const float* bias, std::int64_t rows) {
-        for (std::int64_t r = 0; r < block_rows; ++r) {
-            std::fill_n(sums + r * panel_width, panel_width,
-                        bias != nullptr && r < rows ? bias[r] : 0.0F);
-        }
-    }
+    /// A block's sums over some of K: they begin at the bias or at what was stored, and end as
+    /// results or stored again.
+    struct Slice {
+        std::int64_t first, steps;
+        bool begins, ends;
+    };
+    /// Where a block's sums and results are.
+    struct Block {
+        float* sums;
+        const float* bias;  ///< of `rows` rows; or nullptr
+        fp16* y;            ///< block_rows rows of panel_width, y_step apart
+        std::int64_t y_step, rows;
+    };
 
-    static HWY_NOINLINE void add_slice(const PackedRows& rows, const PackedColumns& columns,
-                                       std::int64_t first, std::int64_t steps, float* sums) {
+    template <bool steps_follow>
+    static HWY_NOINLINE void add_slice(const PlainRows& rows, const PackedColumns& columns,
+                                       const Slice& slice, const Block& block) {
         const hn::ScalableTag<float> d;
-        Floats tile[block_rows][2];
+        hn::Vec<decltype(d)> tile[block_rows][2];
         POME_UNROLL
         for (int r = 0; r < block_rows; ++r) {
-            tile[r][0] = hn::Load(d, sums + r * panel_width);
-            tile[r][1] = hn::Load(d, sums + r * panel_width + lanes);
+            if (slice.begins) {
+                const bool has_bias = block.bias != nullptr && r < block.rows;
+                tile[r][0] = tile[r][1] = hn::Set(d, has_bias ? block.bias[r] : 0.0F);
+            } else {
+                tile[r][0] = hn::Load(d, block.sums + r * panel_width);
+                tile[r][1] = hn::Load(d, block.sums + r * panel_width + lanes);
+            }
         }
-        for (std::int64_t k = first; k < first + steps; ++k) {
-            const float* factors = rows.factors + k * block_rows;
-            const auto b0 = hn::Load(d, columns.values + k * panel_width);
-            const auto b1 = hn::Load(d, columns.values + k * panel_width + lanes);
+        const std::int64_t k_step = steps_follow ? 1 : block_rows,
+                           row_step = steps_follow ? rows.row_step : 1;
+        const float* factors = rows.values + slice.first * k_step;
+        const float* values = columns.values + slice.first * panel_width;
+        for (std::int64_t k = 0; k < slice.steps; ++k) {
+            const auto b0 = hn::Load(d, values), b1 = hn::Load(d, values + lanes);
             POME_UNROLL
             for (int r = 0; r < block_rows; ++r) {
-                const auto a = hn::Set(d, factors[r]);
+                const auto a = hn::Set(d, factors[r * row_step]);
                 tile[r][0] = hn::MulAdd(a, b0, tile[r][0]);
                 tile[r][1] = hn::MulAdd(a, b1, tile[r][1]);
             }
+            factors += k_step;
+            values += panel_width;
         }
         POME_UNROLL
         for (int r = 0; r < block_rows; ++r) {
-            hn::Store(tile[r][0], d, sums + r * panel_width);
-            hn::Store(tile[r][1], d, sums + r * panel_width + lanes);
+            if (slice.ends) {
+                store_rounded(tile[r][0], block.y + r * block.y_step);
+                store_rounded(tile[r][1], block.y + r * block.y_step + lanes);
+            } else {
+                hn::Store(tile[r][0], d, block.sums + r * panel_width);
+                hn::Store(tile[r][1], d, block.sums + r * panel_width + lanes);
+            }
         }
     }
 
-    static std::int64_t finish(Way, const PackedRows&, const PackedColumns&, std::int64_t,
-                               const float*, std::int64_t count, std::int64_t, const float* sums,
-                               fp16* tile) {
-        for (std::int64_t i = 0; i < count * panel_width; i += lanes) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || \
-    HWY_ARCH_ARM_A64
-            const hn::ScalableTag<float> d;
-            const hn::Rebind<hwy::float16_t, decltype(d)> dh;
-            hn::StoreU(hn::DemoteTo(dh, hn::Load(d, sums + i)), dh,
-                       reinterpret_cast<hwy::float16_t*>(tile + i));
-#else  // no instruction for it; Highway's own cuts off
-            for (std::int64_t j = i; j < i + lanes; ++j) {
-                tile[j] = to_fp16(sums[j], Rounding::nearest_even);
+    static HWY_INLINE void store_rounded(hn::Vec<hn::ScalableTag<float>> sums, fp16* y) {
+        const hn::ScalableTag<float> d;
+        const hn::Rebind<std::uint16_t, decltype(d)> dh;
+        hn::StoreU(narrow_bits(d, sums), dh, &y->bits);
+    }
+
+    /// A group of rows against one panel.
+    static void multiply_panel(const MatmulCall&, const MatmulJob& job, const PlainRows* rows,
+                               std::int64_t blocks, std::int64_t first_row,
+                               const PackedColumns& columns, std::int64_t column) {
+        HWY_ALIGN float sums[largest_group][block_rows * panel_width];
+        HWY_ALIGN fp16 tile[block_rows * panel_width];
+        const std::int64_t inner = job.a.columns;
+        const std::int64_t width = std::min(panel_width, job.b.columns - column);
+        std::int64_t k = 0;
+        do {
+            const Slice slice{k, std::min(slice_steps, inner - k), k == 0,
+                              k + slice_steps >= inner};
+            for (std::int64_t i = 0; i < blocks; ++i) {
+                const std::int64_t row = first_row + i * block_rows;
+                fp16* y = job.y + row * job.y_row_stride + column;
+                Block block{sums[i], job.bias != nullptr ? job.bias + row : nullptr, y,
+                            job.y_row_stride, std::min(block_rows, job.a.rows - row)};
+                const bool is_whole = width == panel_width && block.rows == block_rows;
+                if (!is_whole) {  // it may not write beyond the block
+                    block.y = tile;
+                    block.y_step = panel_width;
+                }
+                rows[i].k_step == 1 ? add_slice<true>(rows[i], columns, slice, block)
+                                    : add_slice<false>(rows[i], columns, slice, block);
+                for (std::int64_t r = 0; slice.ends && !is_whole && r < block.rows; ++r) {
+                    std::memcpy(y + r * job.y_row_stride, tile + r * panel_width,
+                                static_cast<std::size_t>(width) * sizeof(fp16));
+                }
             }
-#endif
-        }
-        return 0;
+            k += slice_steps;
+        } while (k < inner);
     }
 };
 

@@ -15,6 +15,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/matmul_call.h"
+#include "kernels/rounding-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
@@ -145,15 +146,13 @@ HWY_INLINE hn::Vec<hn::ScalableTag<float>> decode(const std::uint16_t* from) {
     const hn::ScalableTag<float> d;
     const hn::ScalableTag<std::uint32_t> du;
     const hn::Rebind<std::uint16_t, decltype(d)> dh;
+    if constexpr (ieee) {
+        return widen_bits(d, hn::Load(dh, from));
+    }
     const auto bits = hn::PromoteTo(du, hn::Load(dh, from));
     const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7FFFU)));
     // Subnormals become subnormal floats; the product with a power of two puts all exponents right.
-    auto value = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112F));
-    if constexpr (ieee) {
-        const auto special = hn::Ge(value, hn::Set(d, 65536.0F));
-        const auto all = hn::BitCast(d, hn::Set(du, 0x7F800000U));
-        value = hn::Or(value, hn::IfThenElseZero(special, all));
-    }
+    const auto value = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112F));
     const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000U)));
     return hn::Or(value, hn::BitCast(d, sign));
 }
@@ -239,7 +238,7 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
     return result;
 }
 
-/// block_rows rows of a, packed. All but the factors is of bounded kernels only.
+/// block_rows rows of a, packed for bounded kernels.
 struct PackedRows {
     float* factors;         ///< [k][row], as Kernel::factor makes them
     float* limits;          ///< [k][row], as Kernel::limit makes them, or ...
@@ -261,12 +260,9 @@ inline std::int64_t limits_size(std::int64_t inner) {
 }
 
 /// Floats that a block of rows takes.
-template <class Kernel>
 inline std::int64_t packed_rows_size(std::int64_t inner) {
-    const std::int64_t factors = block_rows * padded(inner);
-    return Kernel::bounded
-               ? factors + limits_size(inner) + padded(floats_of(padded(inner))) + norms_size(inner)
-               : factors;
+    return block_rows * padded(inner) + limits_size(inner) + padded(floats_of(padded(inner))) +
+           norms_size(inner);
 }
 
 /// The largest norm among rows whose elements' squares were summed in lanes block_rows apart.
@@ -312,9 +308,55 @@ inline void find_tops(const PackedRows& rows, std::int64_t inner) {
 #endif
 }
 
+/// block_rows rows of a as floats, for kernels without bounds: element (row, k) is values[row *
+/// row_step + k * k_step].
+struct PlainRows {
+    float* values;
+    std::int64_t row_step, k_step;
+};
+
+/// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`: in the order in
+/// which they lie in a, if that is one of the two.
+inline PlainRows pack_plain_rows(const Matrix& a, std::int64_t first, float* memory) {
+    const hn::ScalableTag<float> d;
+    const hn::Rebind<std::uint16_t, decltype(d)> dh;
+    const std::int64_t inner = a.columns, count = std::min(block_rows, a.rows - first);
+    if (a.column_stride == 1) {
+        const std::int64_t step = padded(inner);
+        for (std::int64_t r = 0; r < block_rows; ++r) {
+            float* to = memory + r * step;
+            if (r >= count) {
+                std::fill_n(to, step, 0.0F);
+                continue;
+            }
+            const fp16* from = a.data + (first + r) * a.row_stride;
+            std::int64_t k = 0;
+            for (; k + lanes <= inner; k += lanes) {
+                hn::Store(widen_bits(d, hn::LoadU(dh, &from[k].bits)), d, to + k);
+            }
+            for (; k < inner; ++k) {
+                to[k] = to_float(from[k]);
+            }
+        }
+        return {memory, step, 1};
+    }
+    HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
+    for (std::int64_t from = 0; from < inner; from += packed_steps) {
+        const std::int64_t steps = std::min(packed_steps, inner - from);
+        gather<block_rows>(a.data + first * a.row_stride + from * a.column_stride, a.row_stride,
+                           a.column_stride, count, steps, halves);
+        const std::int64_t end = padded(steps) * block_rows;  // rows are padded to this
+        std::fill(halves + steps * block_rows, halves + end, std::uint16_t{0});
+        for (std::int64_t i = 0; i < end; i += lanes) {
+            hn::Store(decode<true>(halves + i), d, memory + from * block_rows + i);
+        }
+    }
+    return {memory, 1, block_rows};
+}
+
 /// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`.
 template <class Kernel>
-inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
+inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* memory) {
     const hn::ScalableTag<float> d;
     constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
     const std::int64_t inner = a.columns, count = std::min(block_rows, a.rows - first);
@@ -343,26 +385,20 @@ inline PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) 
                 const auto v = decode<Kernel::ieee>(halves + i + j * lanes);
                 const std::int64_t at = from * block_rows + i + j * lanes;
                 hn::Store(Kernel::factor(v), d, packed.factors + at);
-                if constexpr (Kernel::bounded) {
-                    squares[j] = hn::MulAdd(v, v, squares[j]);
-                    largest = hn::Max(largest, hn::Abs(v));
-                    const auto limit = Kernel::limit(v);
-                    if constexpr (POME_DROP_CLASSES) {
-                        store_classes(limit, packed.classes + at);
-                    } else {
-                        hn::Store(limit, d, packed.limits + at);
-                    }
+                squares[j] = hn::MulAdd(v, v, squares[j]);
+                largest = hn::Max(largest, hn::Abs(v));
+                const auto limit = Kernel::limit(v);
+                if constexpr (POME_DROP_CLASSES) {
+                    store_classes(limit, packed.classes + at);
+                } else {
+                    hn::Store(limit, d, packed.limits + at);
                 }
             }
         }
-        if constexpr (Kernel::bounded) {
-            packed.norms[from / packed_steps] = largest_norm(squares, period);
-        }
+        packed.norms[from / packed_steps] = largest_norm(squares, period);
     }
-    if constexpr (Kernel::bounded) {
-        find_tops(packed, inner);
-        packed.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
-    }
+    find_tops(packed, inner);
+    packed.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
     return packed;
 }
 
