@@ -18,7 +18,17 @@ enum class Rounding {
 };
 
 /// Exact.
-float to_float(fp16 value);
+inline float to_float(fp16 value) {
+    const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000) << 16;
+    const std::uint32_t exponent = (value.bits >> 10) & 0x1F;
+    const std::uint32_t fraction = value.bits & 0x3FF;
+    if (exponent == 0) {
+        const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
+        return sign != 0 ? -magnitude : magnitude;
+    }
+    const std::uint32_t rebased = exponent == 31 ? 255 : exponent + 112;
+    return std::bit_cast<float>(sign | (rebased << 23) | (fraction << 13));
+}
 
 /// Rounds once; subnormals are kept; beyond the range gives infinity (nearest modes) or the largest
 /// finite value (toward_zero). NaN stays NaN (quiet, sign kept).

@@ -17,7 +17,9 @@ namespace pome::kernels {
 /// column b times an a whose rows are neighbours, or few rows a times a b whose columns are.
 bool is_matrix_vector(const MatmulJob& job);
 
-/// The same bits as matmul_fast() for jobs that are is_matrix_vector().
+/// The products of matmul_fast() for jobs that are is_matrix_vector(): sums in fp32, k ascending,
+/// but those of narrow matrices of more than 65,536 elements in eight pieces along k, added in
+/// order. The bits do not depend on the number of threads.
 void matrix_vector_fast(std::span<const MatmulJob> jobs, ThreadPool& pool);
 
 /// The same bits and counts as matmul_exact() by the default rules, for jobs that are
@@ -26,7 +28,7 @@ void matrix_vector_fast(std::span<const MatmulJob> jobs, ThreadPool& pool);
 void matrix_vector_exact(std::span<const MatmulJob> jobs, ThreadPool& pool, MatmulScratch& scratch,
                          MatmulStatistics* statistics);
 
-/// y[n] = sum_k x[k] w[k, n] in fp32, k ascending, fused multiply-add where the target has it. w is
+/// y[n] = sum_k x[k] w[k, n] in fp32, summed as in matrix_vector_fast(). w is
 /// fp16, w[k, n] at w[k * stride + n]; y overlaps neither.
 void matrix_vector(const float* x, const fp16* w, std::int64_t inner, std::int64_t columns,
                    std::int64_t stride, float* y, ThreadPool& pool);

@@ -80,6 +80,34 @@ TEST(MatrixVector, FastHasTheBitsOfTheGeneralProduct) {
     });
 }
 
+// Cut along k, into columns, and both beyond the caches.
+TEST(MatrixVector, LargeProductsHaveTheSameBitsByAnyNumberOfThreads) {
+    for (const Size& size : {Size{1, 300, 400}, {1, 700, 777}, {1, 70, 20000}, {2, 900, 512}}) {
+        Product product(size.rows, size.inner, size.columns, 1.0, 0.1, 7);
+        ThreadPool one(1);
+        MatmulScratch scratch;
+        MatmulStatistics statistics;
+        matmul_fast({&product.job, 1}, one, scratch);
+        const auto general = product.y;
+        matrix_vector_fast({&product.job, 1}, one);
+        const auto fast = product.y;
+        for (std::size_t i = 0; i < fast.size(); ++i) {
+            // Half a unit of fp16 each, and fp32 sums of some hundred terms of about 0.1.
+            const double want = to_float(general[i]), got = to_float(fast[i]);
+            ASSERT_NEAR(got, want, 0x1p-10 * std::fabs(want) + 1e-5) << i;
+        }
+        matmul_exact({&product.job, 1}, {}, one, scratch, &statistics);
+        const auto exact = product.y;
+        for (const int threads : {1, 2, 3, 5}) {
+            ThreadPool pool(threads);
+            matrix_vector_fast({&product.job, 1}, pool);
+            expect_equal(product, fast);
+            matrix_vector_exact({&product.job, 1}, pool, scratch, &statistics);
+            expect_equal(product, exact);
+        }
+    }
+}
+
 // The deviations reach every way: small products that are dropped or vanish, ordinary ones, groups
 // whose sums leave the quick range, single products that do, and sums beyond the limit.
 TEST(MatrixVector, ExactHasTheBitsAndCountsOfTheGeneralProduct) {
