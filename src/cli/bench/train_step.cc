@@ -2,8 +2,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstring>
 #include <span>
 
@@ -14,10 +12,8 @@
 #include "cli/bench/report.h"
 #include "cli/bench/timing.h"
 #include "cli/bench/training.h"
+#include "cli/bench/training_step.h"
 #include "cli/commands.h"
-#include "kernels/adamw.h"
-#include "train/dynamic_pipeline.h"
-#include "train/language_model.h"
 #include "train/model_file.h"
 #include "train/trainer.h"
 
@@ -43,18 +39,7 @@ double peak_memory() {
 #endif
 }
 
-/// What a step is given: `batch` sequences, each its tokens and then its targets.
-std::vector<std::int32_t> random_tokens(const TrainStepOptions& options, std::int64_t vocabulary,
-                                        Random& random) {
-    std::vector<std::int32_t> tokens(
-        static_cast<std::size_t>(2 * options.batch * options.step.sequence));
-    for (auto& token : tokens) {
-        token = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary)));
-    }
-    return tokens;
-}
-
-/// The same from a file of 32-bit integers. Throws Error{malformed_file}.
+/// What a step is given, from a file of 32-bit integers. Throws Error{malformed_file}.
 std::vector<std::int32_t> read_tokens(const TrainStepOptions& options, std::int64_t vocabulary) {
     const std::string bytes = read_text(options.tokens);
     std::vector<std::int32_t> tokens(
@@ -96,56 +81,26 @@ void run(const TrainStepOptions& options) {
     Random random(1);
     // Before anything else takes memory: a file that is read takes some for a moment.
     train::ParameterSet weights = starting_weights(options, architecture, random);
-    train::ParameterSet gradients(architecture), m(architecture), v(architecture);
-    train::DynamicPipeline pipeline(architecture, *device, pool,
-                                    train::stage_form({}, options.step.sequence),
-                                    {.training = true});
-    if (options.overlap) {
-        pipeline.overlap_weight_gradients(pool.threads());
-    }
-    train::LanguageModel language_model(architecture, pipeline, pool, options.step.sequence);
-    pipeline.stage_weights(weights);
-    const auto tokens = options.tokens.empty() ? random_tokens(options, config.vocabulary, random)
+    const auto tokens = options.tokens.empty() ? random_tokens(options.batch, options.step.sequence,
+                                                               config.vocabulary, random)
                                                : read_tokens(options, config.vocabulary);
-    const auto sequence = static_cast<std::size_t>(options.step.sequence);
+    TrainingStep step(architecture, *device, pool, options.step.sequence, options.overlap,
+                      std::move(weights));
     const double positions =
         static_cast<double>(options.batch) * static_cast<double>(options.step.sequence);
     std::vector<double> all, device_ms, io_ms, host_ms, losses;
-    double first_loss = 0.0, loss = 0.0;
-    for (int step = 0; step <= options.steps; ++step) {
-        pipeline.times() = {};
-        const auto start = std::chrono::steady_clock::now();
-        gradients.set_zero(pool);
-        constexpr double scale = 1024.0;
-        loss = 0.0;
-        for (std::size_t i = 0; i < static_cast<std::size_t>(options.batch); ++i) {
-            const auto own = std::span(tokens).subspan(2 * i * sequence, 2 * sequence);
-            loss += language_model.forward(own.first(sequence), own.last(sequence), weights) /
-                    positions;
-            language_model.backward(scale, weights, gradients);
-        }
-        losses.push_back(loss);
-        const double unit = scale * options.batch;
-        const double norm = std::sqrt(kernels::sum_of_squares(gradients.all(), pool)) / unit;
-        kernels::AdamW rule{3e-5F,   0.9F, 0.95F,
-                            1e-8F,   0.1F, static_cast<float>(std::min(1.0, 1.0 / norm) / unit),
-                            step + 1};
-        for (std::size_t i = 0; i < weights.size(); ++i) {
-            kernels::adamw(rule, gradients.values(i), weights.values(i), m.values(i), v.values(i),
-                           pool);
-        }
-        pipeline.stage_weights(weights);
-        const std::chrono::duration<double, std::milli> passed =
-            std::chrono::steady_clock::now() - start;
-        if (step == 0) {  // touches memory for the first time: not counted
-            first_loss = loss;
+    for (int i = 0; i <= options.steps; ++i) {
+        const StepFigures figures = step.run(tokens);
+        losses.push_back(figures.loss);
+        if (i == 0) {  // touches memory for the first time: not counted
             continue;
         }
-        all.push_back(passed.count());
-        device_ms.push_back(pipeline.times().device);
-        io_ms.push_back(pipeline.times().io);
-        host_ms.push_back(all.back() - device_ms.back());
+        all.push_back(figures.ms);
+        device_ms.push_back(figures.device_ms);
+        io_ms.push_back(figures.io_ms);
+        host_ms.push_back(figures.ms - figures.device_ms);
     }
+    const double first_loss = losses.front(), loss = losses.back();
     if (!(loss < first_loss)) {
         fail(Code::diverged, "cli.bench",
              "the loss did not fall ({} to {}): what was timed is wrong", first_loss, loss);
@@ -154,8 +109,8 @@ void run(const TrainStepOptions& options) {
     const double peak = peak_memory();  // what measures the bound takes its own
     // What the host cannot do without, measured in the same run.
     const double flops = options.batch * host_product_flops(architecture, options.step.sequence);
-    const double products_ms =
-        options.batch * host_products_ms(architecture, options.step.sequence, gradients, pool);
+    const double products_ms = options.batch * host_products_ms(architecture, options.step.sequence,
+                                                                step.gradients(), pool);
     const HostBytes bytes = host_bytes(architecture, options.step.sequence, options.batch);
     const double copies = copy_gbs(pool), bytes_ms = bytes.total() / copies / 1e6;
     const double bound = products_ms + bytes_ms;

@@ -1,0 +1,251 @@
+// How time and memory of a training step grow with each size of the model, and whether the work
+// grows as much.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#ifdef __APPLE__
+#include <malloc/malloc.h>
+#elif defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include "cli/bench/benchmarks.h"
+#include "cli/bench/report.h"
+#include "cli/bench/timing.h"
+#include "cli/bench/training.h"
+#include "cli/bench/training_step.h"
+#include "cli/commands.h"
+
+namespace pome::cli::bench {
+namespace {
+
+struct ScaleOptions {
+    std::string json, only;
+    int steps = 7;
+    DeviceOptions device;
+};
+
+/// A step's sizes.
+struct Sizes {
+    model::ModelConfig config;
+    std::int64_t sequence = 256, batch = 1;
+};
+
+struct Axis {
+    std::string name;
+    std::vector<std::int64_t> values;  ///< each twice the one before
+    std::function<void(Sizes& sizes, std::int64_t value)> set;
+};
+
+/// A model that runs in a fraction of a second and whose work is more than its overhead.
+Sizes base() {
+    Sizes sizes;
+    sizes.config.width = 256;
+    sizes.config.hidden = 768;
+    sizes.config.layers = 4;
+    sizes.config.heads = sizes.config.kv_heads = 4;
+    sizes.config.vocabulary = 8192;
+    sizes.config.sequence = 2048;
+    return sizes;
+}
+
+std::vector<Axis> axes() {
+    return {{"layers", {2, 4, 8, 16}, [](Sizes& s, std::int64_t v) { s.config.layers = v; }},
+            {"width",
+             {256, 512, 1024},
+             [](Sizes& s, std::int64_t v) {  // heads of 64, a hidden layer three times as wide
+                 s.config.width = v;
+                 s.config.hidden = 3 * v;
+                 s.config.heads = s.config.kv_heads = v / 64;
+             }},
+            {"sequence", {128, 256, 512, 1024}, [](Sizes& s, std::int64_t v) { s.sequence = v; }},
+            {"vocabulary",
+             {4096, 8192, 16384, 32768},
+             [](Sizes& s, std::int64_t v) { s.config.vocabulary = v; }},
+            {"batch", {1, 2, 4, 8}, [](Sizes& s, std::int64_t v) { s.batch = v; }}};
+}
+
+/// Bytes of this process that are allocated now; 0 where the system does not say.
+double allocated_bytes() {
+#ifdef __APPLE__
+    malloc_statistics_t all{};
+    malloc_zone_statistics(nullptr, &all);
+    return static_cast<double>(all.size_in_use);
+#elif defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+    const auto all = mallinfo2();
+    return static_cast<double>(all.uordblks) + static_cast<double>(all.hblkhd);
+#else
+    return 0.0;
+#endif
+}
+
+/// FLOP of products, and bytes of everything else, each array once in and once out.
+struct Work {
+    double flops = 0.0, bytes = 0.0;
+};
+
+Work work_of(const Sizes& sizes) {
+    train::Config config;
+    config.model = sizes.config;
+    config.data.directory = "none";  // nothing is read: the step is counted
+    config.run.sequence = sizes.sequence;
+    config.run.batch = sizes.batch;
+    config.engine.pipeline = "dynamic";
+    const auto plan = train::step_plan(config);
+    Work work{plan.host_flops, plan.host_bytes};
+    for (const auto& program : plan.programs) {
+        const auto cost = device::emulator::program_cost(program.function);
+        double bytes = cost.input_bytes + cost.output_bytes;
+        for (const auto& operation : cost.operations) {
+            using device::emulator::Work;
+            if (operation.work == Work::elementwise || operation.work == Work::reduction ||
+                operation.work == Work::movement) {
+                bytes += operation.read_bytes + operation.written_bytes;
+            }
+        }
+        work.flops += static_cast<double>(program.evaluations) * cost.flops();
+        work.bytes += static_cast<double>(program.evaluations) * bytes;
+    }
+    return work;
+}
+
+struct Measured {
+    double ms = 0.0, memory = 0.0;
+};
+
+Measured measure(const Sizes& sizes, const ScaleOptions& options, int threads) {
+    const double before = allocated_bytes();
+    const auto architecture = model::architecture(sizes.config);
+    ThreadPool pool(threads);
+    DeviceOptions device_options = options.device;
+    device_options.threads = threads;
+    const auto device = open_device(device_options, pool);
+    Random random(1);
+    train::ParameterSet weights(architecture);
+    weights.initialize(random);
+    TrainingStep step(architecture, *device, pool, sizes.sequence, false, std::move(weights));
+    const auto tokens = random_tokens(sizes.batch, sizes.sequence, sizes.config.vocabulary, random);
+    const double first = step.run(tokens).loss;  // touches memory for the first time: not counted
+    Measured measured;
+    std::vector<double> all;
+    double loss = first;
+    for (int i = 0; i < options.steps; ++i) {
+        const StepFigures figures = step.run(tokens);
+        all.push_back(figures.ms);
+        loss = figures.loss;
+    }
+    if (!(loss < first)) {
+        fail(Code::diverged, "cli.bench",
+             "the loss did not fall ({} to {}): what was timed is wrong", first, loss);
+    }
+    measured.ms = median(all);
+    measured.memory = allocated_bytes() - before;
+    return measured;
+}
+
+/// The exponent e of y ~ x^e between two points.
+double exponent(double x0, double y0, double x1, double y1) {
+    return std::log(y1 / y0) / std::log(x1 / x0);
+}
+
+void run(const ScaleOptions& options) {
+    ThreadPool all_threads(options.device.threads);
+    std::vector<int> thread_counts{1};
+    if (all_threads.threads() > 1) {
+        thread_counts.push_back(all_threads.threads());
+    }
+    Report report("scale", options.device.device,
+                  fmt::format("measured on this machine: wall time of training, {} numerics",
+                              options.device.numerics));
+    report.define("step",
+                  fmt::format("dynamic pipeline, one size at a time; the others are 4 layers "
+                              "of width 256 (768 hidden, heads of 64), vocabulary 8192, 1 x "
+                              "256 tokens; medians of {}",
+                              options.steps));
+    report.define("memory",
+                  "bytes allocated for weights, gradients, moments, activations, programs");
+    report.define("work", "growth of FLOP of products or of bytes of everything else, the larger");
+    report.define("time / work", "above 1: time grew faster than the work");
+    report.columns({{"axis", "axis"},
+                    {"value", "value"},
+                    {"threads", "threads"},
+                    {"ms", "ms"},
+                    {"memory_mb", "memory MB"},
+                    {"time_growth", "time x"},
+                    {"memory_growth", "memory x"},
+                    {"flop_growth", "FLOP x"},
+                    {"byte_growth", "bytes x"},
+                    {"ratio", "time / work"}});
+    double worst = 0.0;
+    std::string worst_place;
+    for (const Axis& axis : axes()) {
+        if (axis.name.find(options.only) == std::string::npos) {
+            continue;
+        }
+        for (const int threads : thread_counts) {
+            std::vector<Measured> measured;
+            std::vector<Work> work;
+            for (std::size_t i = 0; i < axis.values.size(); ++i) {
+                Sizes sizes = base();
+                axis.set(sizes, axis.values[i]);
+                work.push_back(work_of(sizes));
+                measured.push_back(measure(sizes, options, threads));
+                const auto growth = [&](auto of) {
+                    return i == 0 ? Cell{} : Cell{of(i) / of(i - 1)};
+                };
+                const auto time_growth = [&](std::size_t k) { return measured[k].ms; };
+                Cell ratio;
+                if (i > 0) {
+                    const double most = std::max(work[i].flops / work[i - 1].flops,
+                                                 work[i].bytes / work[i - 1].bytes);
+                    const double value = measured[i].ms / measured[i - 1].ms / most;
+                    ratio = value;
+                    if (value > worst) {
+                        worst = value;
+                        worst_place =
+                            fmt::format("{} {}, {} threads", axis.name, axis.values[i], threads);
+                    }
+                }
+                report.row({axis.name, static_cast<double>(axis.values[i]),
+                            static_cast<double>(threads), measured[i].ms, measured[i].memory / 1e6,
+                            growth(time_growth),
+                            growth([&](std::size_t k) { return measured[k].memory; }),
+                            growth([&](std::size_t k) { return work[k].flops; }),
+                            growth([&](std::size_t k) { return work[k].bytes; }), ratio});
+            }
+            const auto x0 = static_cast<double>(axis.values.front()),
+                       x1 = static_cast<double>(axis.values.back());
+            report.note(fmt::format(
+                "{}, {} threads: time ~ {}^{:.2f}, memory ~ {}^{:.2f}", axis.name, threads,
+                axis.name, exponent(x0, measured.front().ms, x1, measured.back().ms), axis.name,
+                exponent(x0, measured.front().memory, x1, measured.back().memory)));
+        }
+    }
+    report.note(fmt::format("largest time / work {:.2f}: {}", worst, worst_place));
+    report.field("steps", options.steps);
+    report.field("numerics", options.device.numerics);
+    report.field("worst_ratio", worst);
+    report.finish(options.json);
+}
+
+}  // namespace
+
+void add_scale(CLI::App& bench) {
+    auto options = std::make_shared<ScaleOptions>();
+    CLI::App* command = bench.add_subcommand(
+        "scale",
+        "How a step's time and memory grow with layers, width, sequence, vocabulary, batch");
+    command->add_option("--only", options->only, "axes whose name contains this");
+    command->add_option("--steps", options->steps, "counted steps, after one that is not")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1000));
+    command->add_option("--json", options->json, "also write the figures to this file");
+    options->device.add_to(*command);
+    command->footer("Example:\n  pome bench scale --only sequence");
+    command->callback([options] { run(*options); });
+}
+
+}  // namespace pome::cli::bench
