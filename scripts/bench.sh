@@ -8,6 +8,8 @@ mkdir -p "$build/bench"
 "$build/bench_ops" --json "$build/bench/ops.json"
 "$build/bench_host" --json "$build/bench/host.json"
 "$build/pome" bench train_step --model stories110M --sequence 256 --steps 5 --json "$build/bench/train_step.json"
+"$build/pome" bench scale --json "$build/bench/scale.json"
+"$build/pome" bench startup --json "$build/bench/startup.json"
 for model in stories260K stories15M stories110M; do
     python3 bench/train_step/run.py --pome "$build/pome" --model $model --json "$build/bench/train_step_$model.json"
 done

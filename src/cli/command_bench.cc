@@ -15,6 +15,7 @@ void add_bench(CLI::App& app) {
     bench::add_train(*command);
     bench::add_train_step(*command);
     bench::add_scale(*command);
+    bench::add_startup(*command);
     bench::add_compare(*command);
     command->footer(
         "Each prints a table with its definitions and, with --json, writes the same as JSON.\n"

@@ -70,6 +70,17 @@ report, text = bench("train_step", "--model", "stories260K", "--sequence", "32",
 check(report["host_ratio"] > 0 and abs(report["host_ms"] / (report["products_ms"] + report["bytes_ms"]) - report["host_ratio"]) < 1e-9,
       "train_step: the ratio")
 check("measured on this machine" in report["origin"] and "host / (products + bytes)" in text, "train_step: what it prints")
+report, text = bench("startup", "--model", "stories260K", "--sequence", "32")
+check_report(report, text, "startup")
+check(sum(row["part"].startswith("compile ") for row in report["rows"]) == 4, "startup: the dynamic pipeline has four programs")
+parts = {row["part"]: row["ms"] for row in report["rows"]}
+check(parts["launch to first step"] > parts["first step"] > 0 and parts["launch"] > 0, f"startup: {parts}")
+report, text = bench("scale", "--only", "layers", "--steps", "1", "--threads", "1")
+check_report(report, text, "scale")
+for before, row in zip(report["rows"], report["rows"][1:]):
+    # Whatever the machine does meanwhile: work is counted, and memory is what was allocated.
+    check(row["value"] == 2 * before["value"] and 1.3 < row["flop_growth"] < 2 and 1.3 < row["memory_growth"] < 2, f"scale: {row}")
+    check(abs(row["ratio"] - row["time_growth"] / max(row["flop_growth"], row["byte_growth"])) < 1e-9, f"scale: {row}")
 report, text = bench("compare", "--model", "stories260K", "--sequence", "64")
 check({row["kind"] for row in report["rows"]} == {"model", "measured"}, "compare: kinds")
 

@@ -13,6 +13,7 @@ void add_compile(CLI::App& bench);
 void add_train(CLI::App& bench);
 void add_train_step(CLI::App& bench);
 void add_scale(CLI::App& bench);
+void add_startup(CLI::App& bench);
 void add_compare(CLI::App& bench);
 
 }  // namespace pome::cli::bench

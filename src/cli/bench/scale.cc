@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <memory>
 
 #ifdef __APPLE__
 #include <malloc/malloc.h>
@@ -112,44 +113,61 @@ Work work_of(const Sizes& sizes) {
     return work;
 }
 
-struct Measured {
-    double ms = 0.0, memory = 0.0;
+/// Steps of one size by so many threads.
+class Point {
+  public:
+    Point(const Sizes& sizes, const ScaleOptions& options, int threads)
+        : work_(work_of(sizes)), pool_(threads) {
+        const double before = allocated_bytes();
+        const auto architecture = model::architecture(sizes.config);
+        DeviceOptions device_options = options.device;
+        device_options.threads = threads;
+        device_ = open_device(device_options, pool_);
+        Random random(1);
+        train::ParameterSet weights(architecture);
+        weights.initialize(random);
+        step_ = std::make_unique<TrainingStep>(architecture, *device_, pool_, sizes.sequence, false,
+                                               std::move(weights));
+        tokens_ = random_tokens(sizes.batch, sizes.sequence, sizes.config.vocabulary, random);
+        first_loss_ = step_->run(tokens_).loss;  // touches memory for the first time: not counted
+        memory_ = allocated_bytes() - before;
+    }
+
+    void run() {
+        const StepFigures figures = step_->run(tokens_);
+        times_.push_back(figures.ms);
+        last_loss_ = figures.loss;
+    }
+    void check() const {
+        if (!(last_loss_ < first_loss_)) {
+            fail(Code::diverged, "cli.bench",
+                 "the loss did not fall ({} to {}): what was timed is wrong", first_loss_,
+                 last_loss_);
+        }
+    }
+
+    const Work& work() const { return work_; }
+    double memory() const { return memory_; }
+    double ms() const { return median(times_); }
+    /// How many times as long as the other's the steps of the same rounds took, the median: what
+    /// slows the machine for a while slows both.
+    double growth_from(const Point& other) const {
+        std::vector<double> ratios;
+        for (std::size_t i = 0; i < times_.size(); ++i) {
+            ratios.push_back(times_[i] / other.times_[i]);
+        }
+        return median(ratios);
+    }
+
+  private:
+    Work work_;
+    ThreadPool pool_;
+    std::unique_ptr<device::Device> device_;
+    std::unique_ptr<TrainingStep> step_;
+    std::vector<std::int32_t> tokens_;
+    std::vector<double> times_;
+    double first_loss_ = 0.0, last_loss_ = 0.0, memory_ = 0.0;
 };
-
-Measured measure(const Sizes& sizes, const ScaleOptions& options, int threads) {
-    const double before = allocated_bytes();
-    const auto architecture = model::architecture(sizes.config);
-    ThreadPool pool(threads);
-    DeviceOptions device_options = options.device;
-    device_options.threads = threads;
-    const auto device = open_device(device_options, pool);
-    Random random(1);
-    train::ParameterSet weights(architecture);
-    weights.initialize(random);
-    TrainingStep step(architecture, *device, pool, sizes.sequence, false, std::move(weights));
-    const auto tokens = random_tokens(sizes.batch, sizes.sequence, sizes.config.vocabulary, random);
-    const double first = step.run(tokens).loss;  // touches memory for the first time: not counted
-    Measured measured;
-    std::vector<double> all;
-    double loss = first;
-    for (int i = 0; i < options.steps; ++i) {
-        const StepFigures figures = step.run(tokens);
-        all.push_back(figures.ms);
-        loss = figures.loss;
-    }
-    if (!(loss < first)) {
-        fail(Code::diverged, "cli.bench",
-             "the loss did not fall ({} to {}): what was timed is wrong", first, loss);
-    }
-    measured.ms = median(all);
-    measured.memory = allocated_bytes() - before;
-    return measured;
-}
-
-/// The exponent e of y ~ x^e between two points.
-double exponent(double x0, double y0, double x1, double y1) {
-    return std::log(y1 / y0) / std::log(x1 / x0);
-}
 
 void run(const ScaleOptions& options) {
     ThreadPool all_threads(options.device.threads);
@@ -163,11 +181,12 @@ void run(const ScaleOptions& options) {
     report.define("step",
                   fmt::format("dynamic pipeline, one size at a time; the others are 4 layers "
                               "of width 256 (768 hidden, heads of 64), vocabulary 8192, 1 x "
-                              "256 tokens; medians of {}",
+                              "256 tokens; medians of {} rounds",
                               options.steps));
     report.define("memory",
                   "bytes allocated for weights, gradients, moments, activations, programs");
     report.define("work", "growth of FLOP of products or of bytes of everything else, the larger");
+    report.define("time x", "of a step against the size before in the same round, the median");
     report.define("time / work", "above 1: time grew faster than the work");
     report.columns({{"axis", "axis"},
                     {"value", "value"},
@@ -186,42 +205,53 @@ void run(const ScaleOptions& options) {
             continue;
         }
         for (const int threads : thread_counts) {
-            std::vector<Measured> measured;
-            std::vector<Work> work;
-            for (std::size_t i = 0; i < axis.values.size(); ++i) {
+            std::vector<std::unique_ptr<Point>> points;
+            for (const std::int64_t value : axis.values) {
                 Sizes sizes = base();
-                axis.set(sizes, axis.values[i]);
-                work.push_back(work_of(sizes));
-                measured.push_back(measure(sizes, options, threads));
-                const auto growth = [&](auto of) {
-                    return i == 0 ? Cell{} : Cell{of(i) / of(i - 1)};
-                };
-                const auto time_growth = [&](std::size_t k) { return measured[k].ms; };
-                Cell ratio;
-                if (i > 0) {
-                    const double most = std::max(work[i].flops / work[i - 1].flops,
-                                                 work[i].bytes / work[i - 1].bytes);
-                    const double value = measured[i].ms / measured[i - 1].ms / most;
-                    ratio = value;
-                    if (value > worst) {
-                        worst = value;
-                        worst_place =
-                            fmt::format("{} {}, {} threads", axis.name, axis.values[i], threads);
-                    }
-                }
-                report.row({axis.name, static_cast<double>(axis.values[i]),
-                            static_cast<double>(threads), measured[i].ms, measured[i].memory / 1e6,
-                            growth(time_growth),
-                            growth([&](std::size_t k) { return measured[k].memory; }),
-                            growth([&](std::size_t k) { return work[k].flops; }),
-                            growth([&](std::size_t k) { return work[k].bytes; }), ratio});
+                axis.set(sizes, value);
+                points.push_back(std::make_unique<Point>(sizes, options, threads));
             }
-            const auto x0 = static_cast<double>(axis.values.front()),
-                       x1 = static_cast<double>(axis.values.back());
-            report.note(fmt::format(
-                "{}, {} threads: time ~ {}^{:.2f}, memory ~ {}^{:.2f}", axis.name, threads,
-                axis.name, exponent(x0, measured.front().ms, x1, measured.back().ms), axis.name,
-                exponent(x0, measured.front().memory, x1, measured.back().memory)));
+            for (int round = 0; round < options.steps; ++round) {
+                for (const auto& point : points) {
+                    point->run();
+                }
+            }
+            double growth = 1.0;
+            for (std::size_t i = 0; i < points.size(); ++i) {
+                const Point& point = *points[i];
+                point.check();
+                std::vector<Cell> row{axis.name, static_cast<double>(axis.values[i]),
+                                      static_cast<double>(threads), point.ms(),
+                                      point.memory() / 1e6};
+                if (i == 0) {
+                    row.resize(10);
+                    report.row(std::move(row));
+                    continue;
+                }
+                const Point& before = *points[i - 1];
+                const double time = point.growth_from(before),
+                             flops = point.work().flops / before.work().flops,
+                             bytes = point.work().bytes / before.work().bytes,
+                             ratio = time / std::max(flops, bytes);
+                growth *= time;
+                if (ratio > worst) {
+                    worst = ratio;
+                    worst_place =
+                        fmt::format("{} {}, {} threads", axis.name, axis.values[i], threads);
+                }
+                for (const double cell :
+                     {time, point.memory() / before.memory(), flops, bytes, ratio}) {
+                    row.emplace_back(cell);
+                }
+                report.row(std::move(row));
+            }
+            const double span =
+                static_cast<double>(axis.values.back()) / static_cast<double>(axis.values.front());
+            const double memory = points.back()->memory() / points.front()->memory();
+            report.note(fmt::format("{}, {} threads: time ~ {}^{:.2f}, memory ~ {}^{:.2f}",
+                                    axis.name, threads, axis.name,
+                                    std::log(growth) / std::log(span), axis.name,
+                                    std::log(memory) / std::log(span)));
         }
     }
     report.note(fmt::format("largest time / work {:.2f}: {}", worst, worst_place));
@@ -239,7 +269,7 @@ void add_scale(CLI::App& bench) {
         "scale",
         "How a step's time and memory grow with layers, width, sequence, vocabulary, batch");
     command->add_option("--only", options->only, "axes whose name contains this");
-    command->add_option("--steps", options->steps, "counted steps, after one that is not")
+    command->add_option("--steps", options->steps, "rounds: a step of every size of an axis each")
         ->capture_default_str()
         ->check(CLI::Range(1, 1000));
     command->add_option("--json", options->json, "also write the figures to this file");

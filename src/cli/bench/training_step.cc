@@ -9,17 +9,18 @@
 
 namespace pome::cli::bench {
 
-TrainingStep::TrainingStep(const model::Architecture& architecture, device::Device& device,
+TrainingStep::TrainingStep(model::Architecture architecture, device::Device& device,
                            ThreadPool& pool, std::int64_t sequence, bool overlap,
                            train::ParameterSet weights)
-    : pool_(pool),
+    : architecture_(std::move(architecture)),
+      pool_(pool),
       sequence_(static_cast<std::size_t>(sequence)),
       weights_(std::move(weights)),
-      gradients_(architecture),
-      m_(architecture),
-      v_(architecture),
-      pipeline_(architecture, device, pool, train::stage_form({}, sequence), {.training = true}),
-      model_(architecture, pipeline_, pool, sequence) {
+      gradients_(architecture_),
+      m_(architecture_),
+      v_(architecture_),
+      pipeline_(architecture_, device, pool, train::stage_form({}, sequence), {.training = true}),
+      model_(architecture_, pipeline_, pool, sequence) {
     if (overlap) {
         pipeline_.overlap_weight_gradients(pool.threads());
     }

@@ -23,7 +23,7 @@ struct StepFigures {
 class TrainingStep {
   public:
     /// `device` and `pool` must outlive this.
-    TrainingStep(const model::Architecture& architecture, device::Device& device, ThreadPool& pool,
+    TrainingStep(model::Architecture architecture, device::Device& device, ThreadPool& pool,
                  std::int64_t sequence, bool overlap, train::ParameterSet weights);
 
     /// One update on sequences one after another: of each its tokens and then its targets.
@@ -32,6 +32,7 @@ class TrainingStep {
     train::ParameterSet& gradients() { return gradients_; }
 
   private:
+    model::Architecture architecture_;
     ThreadPool& pool_;
     std::size_t sequence_;
     train::ParameterSet weights_, gradients_, m_, v_;
