@@ -1,5 +1,5 @@
-// Products of a training step: the engine's exact rules, fp32 sums of fp16, the system's sgemm, and
-// the machine's peak for each thread, in one run.
+// Products of a training step: the engine's exact rules, fp32 sums of fp16, the system's sgemm,
+// oneDNN where the build has it, and the machine's peak for each thread, in one run.
 //   bench_matmul [--json FILE] [--only PART_OF_A_NAME]
 
 #include <fmt/format.h>
@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <thread>
@@ -18,6 +20,7 @@
 #include "base/random.h"
 #include "kernels/gemm.h"
 #include "kernels/matmul.h"
+#include "matmul/onednn.h"
 #include "reference/chip/multiply_accumulate.h"
 
 #if defined(__x86_64__)
@@ -48,6 +51,8 @@ constexpr Shape shapes[] = {
     {"overflowing 768x768x256", 1, 768, 768, 256, 1.0, 1000.0, false, false},
     {"tiny 64x64x32", 1, 64, 64, 32, 0.1, 1.0, false, false},
 };
+
+constexpr std::size_t model_shapes = 7;  // the first are Stories110M's
 
 double seconds(const std::function<void()>& body) {
     const auto start = std::chrono::steady_clock::now();
@@ -186,6 +191,16 @@ bool matches_model(const Shape& s, const Data& data) {
     return true;
 }
 
+/// Whether two products of the same operands differ by their rounding only.
+bool are_near(const std::vector<float>& got, const std::vector<float>& want) {
+    double largest = 0.0, difference = 0.0;
+    for (std::size_t i = 0; i < want.size(); ++i) {
+        largest = std::max(largest, std::fabs(static_cast<double>(want[i])));
+        difference = std::max(difference, std::fabs(static_cast<double>(got[i] - want[i])));
+    }
+    return difference <= 1e-4 * largest;
+}
+
 nlohmann::json measure(const Shape& s, double single_peak) {
     Data data = make(s);
     const double products = static_cast<double>(s.jobs * s.m * s.k * s.n);
@@ -209,12 +224,27 @@ nlohmann::json measure(const Shape& s, double single_peak) {
             fmt::print("  exact differs from the scalar model\n");
             return nullptr;
         }
-        const std::pair<const char*, std::function<void()>> contenders[] = {
+        std::vector<std::pair<std::string, std::function<void()>>> contenders{
             {"exact", exact}, {"fast", fast}, {"sgemm", sgemm}};
+        sgemm();
+        const std::vector<float> floats = data.y32;
+        for (auto& [name, multiply] :
+             bench::onednn({s.jobs, s.m, s.k, s.n, data.a32.data(), s.a_by_columns, data.b32.data(),
+                            s.b_by_columns, data.y32.data()},
+                           threads)) {
+            multiply();
+            if (!are_near(data.y32, floats)) {
+                fmt::print("  {} differs from sgemm\n", name);
+                return nullptr;
+            }
+            contenders.emplace_back(name, multiply);
+        }
         for (const auto& [name, body] : contenders) {
+            // Threads of OpenMP spin for a while before they sleep.
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
             const double time = median(body), rate = products / time;
             const double share = single_peak > 0 ? rate / (single_peak * threads) : 0.0;
-            fmt::print("  {} threads {:6} {:9.1f} us {:7.1f} GFLOP/s {:5.1f} % of peak\n", threads,
+            fmt::print("  {} threads {:16} {:9.1f} us {:7.1f} GFLOP/s {:5.1f} % of peak\n", threads,
                        name, time * 1e6, 2e-9 * rate, 100.0 * share);
             result["measured"].push_back({{"threads", threads},
                                           {"contender", name},
@@ -243,6 +273,7 @@ int main(int argc, char** argv) {
     fmt::print("target {}, FMA peak of a thread {:.1f} GFLOP/s, {} hardware threads\n", target,
                2e-9 * single_peak, std::thread::hardware_concurrency());
     nlohmann::json all{{"target", target}, {"peak_gflops", 2e-9 * single_peak}};
+    std::map<std::pair<int, std::string>, std::vector<double>> shares;
     for (const Shape& shape : shapes) {
         if (std::string_view(shape.name).find(only) == std::string_view::npos) {
             continue;
@@ -251,7 +282,30 @@ int main(int argc, char** argv) {
         if (result.is_null()) {
             return 1;
         }
+        for (const auto& row : result["measured"]) {
+            if (&shape < shapes + model_shapes) {
+                shares[{row["threads"].get<int>(), row["contender"].get<std::string>()}].push_back(
+                    row["share_of_peak"].get<double>());
+            }
+        }
         all["shapes"].push_back(result);
+    }
+    if (single_peak > 0 && !shares.empty()) {
+        fmt::print("geometric mean over the shapes of Stories110M\n");
+    }
+    for (const auto& [contender, list] : shares) {
+        double sum = 0.0;
+        for (const double share : list) {
+            sum += std::log(share);
+        }
+        const double mean = std::exp(sum / static_cast<double>(list.size()));
+        if (single_peak > 0) {
+            fmt::print("  {} threads {:16} {:5.1f} % of peak\n", contender.first, contender.second,
+                       100.0 * mean);
+        }
+        all["geometric_means"].push_back({{"threads", contender.first},
+                                          {"contender", contender.second},
+                                          {"share_of_peak", mean}});
     }
     if (!json_file.empty()) {
         std::ofstream(std::string(json_file)) << all.dump(2) << "\n";
