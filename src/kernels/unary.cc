@@ -1,10 +1,15 @@
 #include "kernels/unary.h"
 
+#include "kernels/fast_paths.h"
+
 namespace pome::kernels {
 
 UnaryTable::UnaryTable(const std::function<fp16(fp16)>& function) : results_(65536) {
     for (std::uint32_t bits = 0; bits < results_.size(); ++bits) {
         results_[bits] = function(fp16{static_cast<std::uint16_t>(bits)});
+    }
+    if (!fast_paths()) {
+        return;
     }
     segments_ = find_segments(results());
     if (!segments_) {

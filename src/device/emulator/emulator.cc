@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "device/emulator/plan.h"
+#include "kernels/fast_paths.h"
 #include "mil/passes/decompose.h"
 #include "mil/passes/liveness.h"
 
@@ -83,6 +84,7 @@ std::unique_ptr<Device> make_emulator(std::string_view profile, const Options& o
 
 std::unique_ptr<Device> make_emulator(const Profile& profile, const Options& options,
                                       ThreadPool& pool) {
+    kernels::fast_paths();  // before the first kernel runs
     return std::make_unique<Emulator>(profile, options, pool);
 }
 

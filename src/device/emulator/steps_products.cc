@@ -7,6 +7,7 @@
 #include "device/emulator/counting.h"
 #include "device/emulator/elementwise.h"
 #include "device/emulator/quantized_products.h"
+#include "kernels/fast_paths.h"
 #include "kernels/layout.h"
 #include "kernels/matrix_vector.h"
 
@@ -16,7 +17,8 @@ void multiply(const std::vector<kernels::MatmulJob>& jobs, Run& run) {
     if (run.vanished != nullptr) {
         *run.vanished += vanished_products(jobs, rules);
     }
-    const bool vectors = std::all_of(jobs.begin(), jobs.end(), kernels::is_matrix_vector);
+    const bool vectors =
+        kernels::fast_paths() && std::all_of(jobs.begin(), jobs.end(), kernels::is_matrix_vector);
     if (vectors && !rules.fixed_point) {
         kernels::matrix_vector_fast(jobs, run.pool);
     } else if (vectors && rules == Numerics::MultiplyAccumulate{}) {
