@@ -199,6 +199,8 @@ Probed probe_engine(const ProbeOptions& options, const probe::Options& limits) {
     made.start = [&](const std::filesystem::path& orders, double seconds) {
         return run_trials_in_child(route, options.device.engine.call_seconds, orders, seconds);
     };
+    made.trial = std::chrono::milliseconds(  // an evaluation, and five times that for its compile
+        static_cast<std::int64_t>(6000.0 * options.device.engine.call_seconds));
     if (stands_in) {
         made.rest = std::chrono::milliseconds(0);  // no service that restarts
     }
@@ -235,6 +237,10 @@ void run_probe(const ProbeOptions& options) {
     used.strictness = "as-hardware";  // what is asked is what the chip does, not what Pome refuses
     const probe::Options limits{options.risky ? probe::Risk::risky : probe::Risk::failures,
                                 options.budget, nullptr};
+    if (used.device == "auto") {
+        fail(Code::invalid_argument, "cli.probe",
+             "'auto' may be this machine's engine or an emulator: name apple or emulator:CHIP");
+    }
     const bool is_engine = used.device == "apple" || used.device.starts_with("apple:");
     const auto [report, origin] =
         is_engine ? probe_engine(options, limits) : probe_emulator(used, limits);

@@ -27,6 +27,14 @@ struct MatmulJob {
     const float* bias;
 };
 
+/// y[m, n] += sum_k a[m, k] b[k, n] in fp32, y as above.
+struct MatmulSum {
+    Matrix a;
+    Matrix b;
+    float* y;
+    std::int64_t y_row_stride;
+};
+
 struct MatmulStatistics {
     std::int64_t saturated = 0;  ///< results that became infinite
     std::int64_t slow_blocks =
@@ -54,5 +62,9 @@ void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccum
 /// The same products with exact fp32 operands, fp32 FMA sums with k ascending, rounded to nearest
 /// even. IEEE infinities and NaN.
 void matmul_fast(std::span<const MatmulJob> jobs, ThreadPool& pool, MatmulScratch& scratch);
+
+/// Products that are added to fp32 sums: fp32 FMA from y on, k ascending, whatever the number of
+/// threads.
+void matmul_add(std::span<const MatmulSum> jobs, ThreadPool& pool, MatmulScratch& scratch);
 
 }  // namespace pome::kernels

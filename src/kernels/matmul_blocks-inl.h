@@ -55,19 +55,19 @@ struct CallLayout {
     std::int64_t threads = 1;
 };
 
-template <class Kernel>
-inline CallLayout lay_out(const MatmulCall& call) {
+template <class Kernel, class Call>
+inline CallLayout lay_out(const Call& call) {
     constexpr std::int64_t worth_sharing = std::int64_t{1} << 17;  // products; microseconds
     CallLayout all;
     std::int64_t products = 0, blocks = 0;
-    for (const MatmulJob& job : call.jobs) {
+    for (const auto& job : call.jobs) {
         products += job.a.rows * job.a.columns * job.b.columns;
         blocks += ceiling(job.a.rows, block_rows);
     }
     if (products > worth_sharing) {
         all.threads = call.pool->threads();
     }
-    for (const MatmulJob& job : call.jobs) {
+    for (const auto& job : call.jobs) {
         JobLayout own{};
         own.inner = job.a.columns;
         own.first_panel = all.panels;
@@ -107,14 +107,14 @@ inline std::size_t job_of(const CallLayout& layout, std::int64_t index,
 }
 
 // What a kernel brings: Rows, block_rows rows of a as it packs them (pack_rows, rows_size floats of
-// memory); whether its columns have `bounded` sums (matmul_packing-inl.h) and `ieee` values; and
-// multiply_panel, a group of rows against one panel.
+// memory); whether its columns have `bounded` sums (matmul_packing-inl.h; then factor and limit
+// too) and `ieee` values; and multiply_panel, a group of rows against one panel.
 
 /// All jobs. Every result is computed by one unit alone, so it does not matter who does which.
-template <class Kernel>
+template <class Kernel, class Call>
 class Run {
   public:
-    explicit Run(const MatmulCall& call) : call_(call), layout_(lay_out<Kernel>(call)) {
+    explicit Run(const Call& call) : call_(call), layout_(lay_out<Kernel>(call)) {
         const std::int64_t rows = layout_.row_floats * layout_.threads;
         columns_ = call.scratch->reserve(static_cast<std::size_t>(layout_.column_floats + rows));
         rows_ = columns_ + layout_.column_floats;
@@ -150,7 +150,7 @@ class Run {
     void do_unit(std::int64_t unit, int thread) {
         const std::size_t j = job_of(layout_, unit, &JobLayout::first_unit);
         const JobLayout& own = layout_.jobs[j];
-        const MatmulJob& job = call_.jobs[j];
+        const auto& job = call_.jobs[j];
         const std::int64_t index = unit - own.first_unit;
         const std::int64_t group = index / own.parts, part = index % own.parts;
         const std::int64_t first_row = group * own.group * block_rows;
@@ -170,7 +170,7 @@ class Run {
         }
     }
 
-    const MatmulCall& call_;
+    const Call& call_;
     CallLayout layout_;
     float* columns_ = nullptr;
     float* rows_ = nullptr;
@@ -179,14 +179,14 @@ class Run {
 
 /// Runs of jobs whose packed columns take little memory together, one run after another: a batch of
 /// attention's heads would take more than all of its values.
-template <class Kernel>
-inline void run_in_rounds(const MatmulCall& call) {
+template <class Kernel, class Call>
+inline void run_in_rounds(const Call& call) {
     constexpr std::int64_t round_floats = 5 << 16;  // 1.25 MiB
     for (std::size_t first = 0; first < call.jobs.size();) {
         std::size_t end = first;
         std::int64_t floats = 0;
         for (; end < call.jobs.size(); ++end) {
-            const MatmulJob& job = call.jobs[end];
+            const auto& job = call.jobs[end];
             const std::int64_t own =
                 ceiling(job.b.columns, panel_width) * packed_columns_size<Kernel>(job.a.columns);
             if (end > first && floats + own > round_floats) {
@@ -194,9 +194,9 @@ inline void run_in_rounds(const MatmulCall& call) {
             }
             floats += own;
         }
-        MatmulCall round = call;
+        Call round = call;
         round.jobs = call.jobs.subspan(first, end - first);
-        Run<Kernel>(round).run();
+        Run<Kernel, Call>(round).run();
         first = end;
     }
 }

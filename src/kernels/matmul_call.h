@@ -9,13 +9,15 @@
 namespace pome::kernels {
 
 /// What the vector code of one call works with.
-struct MatmulCall {
-    std::span<const MatmulJob> jobs;
+template <typename Job>
+struct MatmulCallOf {
+    std::span<const Job> jobs;
     ThreadPool* pool;
     MatmulScratch* scratch;
     std::atomic<std::int64_t>* saturated;
     std::atomic<std::int64_t>* slow_blocks;
 };
+using MatmulCall = MatmulCallOf<MatmulJob>;
 
 /// How the products of one block may be done.
 enum class Way {

@@ -121,8 +121,52 @@ struct FastKernel {
     }
 };
 
+/// The same products, added to sums in memory.
+struct SumKernel {
+    using Rows = PlainRows;
+    static constexpr bool bounded = false;
+    static constexpr bool ieee = true;
+
+    static std::int64_t rows_size(std::int64_t inner) { return FastKernel::rows_size(inner); }
+    static PlainRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
+        return pack_plain_rows(a, first, memory);
+    }
+
+    static void multiply_panel(const MatmulCallOf<MatmulSum>&, const MatmulSum& job,
+                               const PlainRows* rows, std::int64_t blocks, std::int64_t first_row,
+                               const PackedColumns& columns, std::int64_t column) {
+        HWY_ALIGN float sums[largest_group][block_rows * panel_width];
+        const std::int64_t inner = job.a.columns;
+        const std::int64_t width = std::min(panel_width, job.b.columns - column);
+        /// Calls body(sums, y) for each row of each block.
+        const auto for_rows = [&](auto body) {
+            for (std::int64_t i = 0; i < blocks; ++i) {
+                const std::int64_t row = first_row + i * block_rows;
+                const std::int64_t count = std::min(block_rows, job.a.rows - row);
+                for (std::int64_t r = 0; r < count; ++r) {
+                    body(sums[i] + r * panel_width, job.y + (row + r) * job.y_row_stride + column);
+                }
+            }
+        };
+        for_rows([width](float* sum, const float* y) { std::copy_n(y, width, sum); });
+        for (std::int64_t k = 0; k < inner; k += slice_steps) {
+            const FastKernel::Slice slice{k, std::min(slice_steps, inner - k), false, false};
+            for (std::int64_t i = 0; i < blocks; ++i) {
+                const FastKernel::Block block{sums[i], nullptr, nullptr, 0, block_rows};
+                rows[i].k_step == 1 ? FastKernel::add_slice<true>(rows[i], columns, slice, block)
+                                    : FastKernel::add_slice<false>(rows[i], columns, slice, block);
+            }
+        }
+        for_rows([width](const float* sum, float* y) { std::copy_n(sum, width, y); });
+    }
+};
+
 void multiply_fast(const MatmulCall& call) {
     run_in_rounds<FastKernel>(call);
+}
+
+void multiply_add(const MatmulCallOf<MatmulSum>& call) {
+    run_in_rounds<SumKernel>(call);
 }
 
 }  // namespace pome::kernels::HWY_NAMESPACE
@@ -133,6 +177,7 @@ namespace pome::kernels {
 namespace {
 
 HWY_EXPORT(multiply_fast);
+HWY_EXPORT(multiply_add);
 
 }  // namespace
 
@@ -140,6 +185,12 @@ void matmul_fast(std::span<const MatmulJob> jobs, ThreadPool& pool, MatmulScratc
     std::atomic<std::int64_t> saturated{0}, slow{0};
     const MatmulCall call{jobs, &pool, &scratch, &saturated, &slow};
     HWY_DYNAMIC_DISPATCH(multiply_fast)(call);
+}
+
+void matmul_add(std::span<const MatmulSum> jobs, ThreadPool& pool, MatmulScratch& scratch) {
+    std::atomic<std::int64_t> saturated{0}, slow{0};
+    const MatmulCallOf<MatmulSum> call{jobs, &pool, &scratch, &saturated, &slow};
+    HWY_DYNAMIC_DISPATCH(multiply_add)(call);
 }
 
 }  // namespace pome::kernels

@@ -23,7 +23,6 @@
 #include <bit>
 #include <cmath>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -340,7 +339,7 @@ class Pieces {
         }
     }
 
-    /// Calls sum(index, piece, by_rows, sums) for all, shared among threads, then finish(first
+    /// Calls add(index, piece, by_rows, sums) for all, shared among threads, then finish(first
     /// piece, its index, their number, their sums, pitch) for every range of columns.
     template <typename Sum, typename Add, typename Finish>
     void run(ThreadPool& pool, Add add, Finish finish) const {

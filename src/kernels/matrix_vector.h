@@ -18,8 +18,9 @@ namespace pome::kernels {
 bool is_matrix_vector(const MatmulJob& job);
 
 /// The products of matmul_fast() for jobs that are is_matrix_vector(): sums in fp32, k ascending,
-/// but those of narrow matrices of more than 65,536 elements in eight pieces along k, added in
-/// order. The bits do not depend on the number of threads.
+/// but those of matrices from 65,536 elements on, of at most 4,096 columns without a gap between
+/// rows, in up to eight pieces along k, added in order. The bits do not depend on the number of
+/// threads.
 void matrix_vector_fast(std::span<const MatmulJob> jobs, ThreadPool& pool);
 
 /// The same bits and counts as matmul_exact() by the default rules, for jobs that are

@@ -191,7 +191,7 @@ constexpr TileOrder tile_order;
 /// bits: they are multiples of 2^-24, and at most the sum of magnitudes.
 template <Terms terms>
 bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
-    constexpr double exact_below = 0x1p29;
+    constexpr double exact_below = 0x1p28;  // a square may have been rounded up a little
     const __m512i take_front = _mm512_load_si512(tile_order.front.data()),
                   take_back = _mm512_load_si512(tile_order.back.data());
     __m512i largest = _mm512_setzero_si512();

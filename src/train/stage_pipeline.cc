@@ -180,43 +180,56 @@ void StagePipeline::backward(std::size_t block, const float* dy, float* dx,
     add_weight_gradients(block, gradients);
 }
 
+const Surface& StagePipeline::operand_surface(std::size_t block, const std::string& name) {
+    Layer& layer = *layers_[block];
+    if (const auto out = layer.backward.outputs.find(name); out != layer.backward.outputs.end()) {
+        return *out->second;
+    }
+    if (const auto value = layer.values.find(name); value != layer.values.end()) {
+        return value->second;
+    }
+    return shared_.find(name)->second;
+}
+
 const float* StagePipeline::operand(std::size_t block, const std::string& name,
                                     Operands& operands) {
-    Layer& layer = *layers_[block];
+    const Surface& surface = operand_surface(block, name);
     std::vector<float>& values =
-        operands.values[fmt::format("{}.{}", layer.kind->stage.name, name)];
-    const Surface* surface = nullptr;
-    if (const auto out = layer.backward.outputs.find(name); out != layer.backward.outputs.end()) {
-        surface = out->second;
-    } else if (const auto value = layer.values.find(name); value != layer.values.end()) {
-        surface = &value->second;
-    } else {
-        surface = &shared_.find(name)->second;
-    }
-    values.resize(static_cast<std::size_t>(surface->elements()));
-    overflow_ = !load_finite(*surface, values.data(), pool_) || overflow_;
+        operands.values[fmt::format("{}.{}", layers_[block]->kind->stage.name, name)];
+    values.resize(static_cast<std::size_t>(surface.elements()));
+    overflow_ = !load_finite(surface, values.data(), pool_) || overflow_;
     return values.data();
 }
 
+const fp16* StagePipeline::half_operand(std::size_t block, const std::string& name,
+                                        Operands& operands) {
+    const Surface& surface = operand_surface(block, name);
+    overflow_ = !is_finite(surface, pool_) || overflow_;
+    if (!overlaps()) {
+        return surface.halves();
+    }
+    std::vector<fp16>& halves =
+        operands.halves[fmt::format("{}.{}", layers_[block]->kind->stage.name, name)];
+    halves.assign(surface.halves(), surface.halves() + surface.elements());
+    return halves.data();
+}
+
 void StagePipeline::add_weight_gradients(std::size_t block, ParameterSet& gradients) {
-    const Kind& used = *layers_[block]->kind;
     Operands& operands = operands_[turn_];
     turn_ = overlaps() ? 1 - turn_ : 0;
     wait_for_weight_gradients(operands.used_by);
-    struct Product {
-        const float *left, *right;
-        float* sum;
-        std::int64_t rows, columns;
-    };
-    std::vector<Product> products;
-    {
-        const Span span = this->span(Part::io, "load operands of weight gradients",
-                                     static_cast<std::int64_t>(block));
-        std::map<std::string, const float*, std::less<>> loaded;
-        const auto find = [&](const std::string& name) {
-            const auto [entry, first] = loaded.try_emplace(name, nullptr);
+    const std::int64_t sequence = form_.sequence;
+    /// Calls add(left, right, sum, rows, columns) for each product, with operands as `find` finds
+    /// them, each once.
+    const auto for_products = [&](auto find, auto add) {
+        const Span span =
+            this->span(Part::io, "operands of weight gradients", static_cast<std::int64_t>(block));
+        const Kind& used = *layers_[block]->kind;
+        std::map<std::string, decltype(find(std::string())), std::less<>> found;
+        const auto once = [&](const std::string& name) {
+            const auto [entry, first] = found.try_emplace(name, nullptr);
             if (first) {
-                entry->second = operand(block, name, operands);
+                entry->second = find(name);
             }
             return entry->second;
         };
@@ -226,19 +239,47 @@ void StagePipeline::add_weight_gradients(std::size_t block, ParameterSet& gradie
                 std::find(names.begin(), names.end(), product.parameter) - names.begin());
             const std::size_t index = gradients.index(parameter(block, at));
             const Shape& shape = gradients.parameter(index).shape;
-            products.push_back({find(product.transposed ? product.right : product.left),
-                                find(product.transposed ? product.left : product.right),
-                                gradients.values(index).data(), shape[0], shape[1]});
+            add(once(product.transposed ? product.right : product.left),
+                once(product.transposed ? product.left : product.right),
+                gradients.values(index).data(), shape[0], shape[1]);
         }
-    }
-    operands.used_by = add_weight_gradient(
-        fmt::format("{} weight gradients, block {}", used.stage.name, block), pool_,
-        [products = std::move(products), sequence = form_.sequence](ThreadPool& pool) {
+    };
+    std::function<void(ThreadPool&)> work;
+    if (form_.dtype == DType::fp16) {
+        std::vector<kernels::MatmulSum> products;
+        for_products([&](const std::string& name) { return half_operand(block, name, operands); },
+                     [&](const fp16* left, const fp16* right, float* sum, std::int64_t rows,
+                         std::int64_t columns) {
+                         products.push_back({{left, rows, sequence, sequence, 1},
+                                             {right, sequence, columns, 1, sequence},
+                                             sum,
+                                             columns});
+                     });
+        work = [products = std::move(products), &scratch = operands.scratch](ThreadPool& pool) {
+            kernels::matmul_add(products, pool, scratch);
+        };
+    } else {
+        struct Product {
+            const float *left, *right;
+            float* sum;
+            std::int64_t rows, columns;
+        };
+        std::vector<Product> products;
+        for_products([&](const std::string& name) { return operand(block, name, operands); },
+                     [&](const float* left, const float* right, float* sum, std::int64_t rows,
+                         std::int64_t columns) {
+                         products.push_back({left, right, sum, rows, columns});
+                     });
+        work = [products = std::move(products), sequence](ThreadPool& pool) {
             for (const Product& p : products) {
                 kernels::gemm(false, true, p.rows, p.columns, sequence, 1.0F, p.left, sequence,
                               p.right, sequence, 1.0F, p.sum, p.columns, pool);
             }
-        });
+        };
+    }
+    operands.used_by = add_weight_gradient(
+        fmt::format("{} weight gradients, block {}", layers_[block]->kind->stage.name, block),
+        pool_, std::move(work));
 }
 
 bool StagePipeline::take_overflow() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "kernels/matmul.h"
 #include "mil/autodiff/autodiff.h"
 #include "train/pipeline.h"
 
@@ -97,13 +98,19 @@ class StagePipeline : public Pipeline {
     const Kind& kind(model::StageKind which);
     void bind_forward(Layer& layer);
     void bind_backward(Layer& layer);
-    /// fp32 copies of the operands of a block's weight gradients, by stage and value. Memory is
-    /// kept from block to block: fresh pages cost more than the conversion.
+    /// Copies of the operands of a block's weight gradients, by stage and value, where surfaces
+    /// cannot be read in their place: in fp32 of those in fp32, in fp16 where the work goes on
+    /// while the next block is evaluated. Memory is kept from block to block.
     struct Operands {
         std::map<std::string, std::vector<float>, std::less<>> values;
+        std::map<std::string, std::vector<fp16>, std::less<>> halves;
+        kernels::MatmulScratch scratch;
         std::int64_t used_by = 0;  ///< the newest work that reads them
     };
+    const device::Surface& operand_surface(std::size_t block, const std::string& name);
+    /// The operand in fp32, or in fp16 as it lies; a value that is not finite is an overflow.
     const float* operand(std::size_t block, const std::string& name, Operands& operands);
+    const fp16* half_operand(std::size_t block, const std::string& name, Operands& operands);
 
     const model::Architecture& architecture_;
     ThreadPool& pool_;

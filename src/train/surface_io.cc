@@ -78,6 +78,21 @@ bool load_finite(const Surface& surface, float* values, ThreadPool& pool) {
     return finite;
 }
 
+bool is_finite(const Surface& surface, ThreadPool& pool) {
+    const fp16* halves = surface.halves();
+    std::atomic<bool> finite{true};
+    pool.for_ranges(surface.elements(), grain, [&](std::int64_t begin, std::int64_t end, int) {
+        std::int16_t largest = 0;  // of magnitudes, which compare as integers
+        for (std::int64_t i = begin; i < end; ++i) {
+            largest = std::max(largest, static_cast<std::int16_t>(halves[i].bits & 0x7FFF));
+        }
+        if (largest >= 0x7C00) {
+            finite = false;
+        }
+    });
+    return finite;
+}
+
 namespace {
 
 constexpr std::int64_t tile = 64;  // rows and columns that stay in the cache together

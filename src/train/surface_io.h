@@ -21,6 +21,9 @@ void load(const device::Surface& surface, float* values, ThreadPool& pool);
 /// load(), and whether all of the elements are finite.
 bool load_finite(const device::Surface& surface, float* values, ThreadPool& pool);
 
+/// Whether all elements of an fp16 surface are finite.
+bool is_finite(const device::Surface& surface, ThreadPool& pool);
+
 /// Like store() and load() for a surface [1, rows, 1, columns] whose host values are its transpose,
 /// [columns][rows]: logits are [V][S] on the engine and [S][V] on the host. Host rows are `stride`
 /// elements apart, so that a surface may hold a part of the vocabulary.

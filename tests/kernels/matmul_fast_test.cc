@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
 
+#include <array>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "base/random.h"
@@ -65,6 +67,50 @@ TEST(MatmulFast, IsWithinItsBound) {
             check(70, 300, 65, true, false, threads);
             check(64, 129, 96, false, true, threads);
             check(5, 0, 33, false, false, threads);
+        }
+        hwy::SetSupportedTargetsForTest(0);
+    }
+}
+
+/// y += a b, rows of y further apart than they are long: what lies between stays.
+TEST(MatmulAdd, AddsInFp32StepByStep) {
+    for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+        SCOPED_TRACE(hwy::TargetName(target));
+        hwy::SetSupportedTargetsForTest(target);
+        for (const auto& [m, k, n] : {std::array{1, 1, 1},
+                                      {13, 77, 35},
+                                      {70, 300, 65},
+                                      {64, 256, 96},
+                                      {5, 0, 33},
+                                      {3, 128, 32}}) {
+            SCOPED_TRACE(std::to_string(m) + " x " + std::to_string(k) + " x " + std::to_string(n));
+            Random random(static_cast<std::uint64_t>(m * 1000 + k));
+            const auto a = draw(m * k, 1.0, random), b = draw(n * k, 0.1, random);
+            const std::int64_t stride = n + 3;
+            std::vector<float> before(static_cast<std::size_t>(m * stride));
+            for (auto& value : before) {
+                value = static_cast<float>(random.normal());
+            }
+            for (const int threads : {1, 2}) {
+                std::vector<float> y = before, expected = before;
+                // As weight gradients are: both operands have their positions side by side.
+                const MatmulSum job{
+                    {a.data(), m, k, k, 1}, {b.data(), k, n, 1, k}, y.data(), stride};
+                for (std::int64_t r = 0; r < m; ++r) {
+                    for (std::int64_t c = 0; c < n; ++c) {
+                        float& sum = expected[static_cast<std::size_t>(r * stride + c)];
+                        for (std::int64_t i = 0; i < k;
+                             ++i) {  // a product of fp16 is exact in fp32
+                            sum += to_float(a[static_cast<std::size_t>(r * k + i)]) *
+                                   to_float(b[static_cast<std::size_t>(c * k + i)]);
+                        }
+                    }
+                }
+                ThreadPool pool(threads);
+                MatmulScratch scratch;
+                matmul_add({&job, 1}, pool, scratch);
+                EXPECT_EQ(y, expected);
+            }
         }
         hwy::SetSupportedTargetsForTest(0);
     }

@@ -53,12 +53,15 @@ struct Case {
 
 template <typename Body>
 void for_cases(Body body) {
-    for (const auto& [channels, positions] :
-         {std::pair{1, 1}, {3, 16}, {7, 23}, {16, 64}, {40, 130}, {5, 1}, {33, 200}}) {
-        SCOPED_TRACE(std::to_string(channels) + " x " + std::to_string(positions));
+    struct Size {
+        std::int64_t channels, positions;
+    };
+    for (const Size& size :
+         {Size{1, 1}, {3, 16}, {7, 23}, {16, 64}, {40, 130}, {5, 1}, {33, 200}}) {
+        SCOPED_TRACE(std::to_string(size.channels) + " x " + std::to_string(size.positions));
         for (const int threads : {1, 2}) {
             ThreadPool pool(threads);
-            for_every_target([&] { body(Case(channels, positions), pool); });
+            for_every_target([&] { body(Case(size.channels, size.positions), pool); });
         }
     }
 }

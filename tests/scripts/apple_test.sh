@@ -130,8 +130,10 @@ sed 's/^max_channels = { value = [0-9]*/max_channels = { value = 60/' "$stored" 
 on_engine train c.toml --run narrow --set engine.device=apple:in-memory >out 2>err && fail "a stored limit does not hold"
 grep -q "rule max_channels" err || { cat err; fail "another error than the stored limit's"; }
 echo "max_channels" >"$stored"
-on_engine train c.toml --run broken_results --set engine.device=apple:in-memory >out 2>err && fail "broken results are taken"
-grep -q "m4_in-memory.toml" err || { cat err; fail "the broken file is not named"; }
+for device in apple:in-memory apple auto; do
+    on_engine train c.toml --run broken_results --set engine.device=$device >out 2>err && fail "$device: broken results are taken"
+    grep -q "m4_in-memory.toml" err || { cat err; fail "$device: the broken file is not named"; }
+done
 rm -r share
 # A trial that hangs or crashes ends its process only, and is an answer.
 for case in "hang|has not returned after 0.3 s" "crash|signal 6"; do

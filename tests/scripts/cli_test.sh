@@ -273,6 +273,7 @@ refuse() {
     "$pome" "$@" >/dev/null 2>error || status=$?
     [ $status = 1 ] && [ "$(cat error)" = "$wanted" ] || fail "pome $*: status $status, $(cat error)"
 }
+refuse "[cli.probe] 'auto' may be this machine's engine or an emulator: name apple or emulator:CHIP" probe --device auto
 refuse "[cli.probe] 'reference' is no engine and stands in for none: there is nothing to find out; name an emulator or apple" probe --device reference
 refuse "[device.open] --facts are for emulators: 'reference' is computed by no profile" \
     run "$source/examples/double.mil" --input x="$source/examples/double_x.npy" --output y=facts.npy --device reference --facts "$stored"

@@ -8,7 +8,9 @@
 
 #include "base/random.h"
 #include "cli/bench/timing.h"
+#include "kernels/convert.h"
 #include "kernels/gemm.h"
+#include "kernels/matmul.h"
 #include "train/stage_pipeline.h"
 #include "train/trainer.h"
 
@@ -17,7 +19,7 @@ namespace {
 
 constexpr double fp32 = 4.0, fp16 = 2.0;
 
-/// Elements that the host converts for the weight gradients of a block.
+/// Elements that the host looks at before they go into the weight gradients of a block.
 double operand_elements(const model::Stage& stage) {
     const auto parts = train::training_programs(stage);
     std::set<std::string> names;
@@ -50,7 +52,7 @@ HostBytes host_bytes(const model::Architecture& architecture, std::int64_t seque
             entry->second =
                 operand_elements(model::make_stage(block.stage, architecture.config, form));
         }
-        bytes.operands += (fp16 + fp32) * sequences * entry->second;
+        bytes.operands += fp16 * sequences * entry->second;
         for (const auto& parameter : architecture.parameters) {
             if (std::find(block.weights.begin(), block.weights.end(), parameter.name) !=
                 block.weights.end()) {
@@ -100,7 +102,14 @@ double host_products_ms(const model::Architecture& architecture, std::int64_t se
             widest = std::max({widest, parameter.shape[0], parameter.shape[1]});
         }
     }
-    const auto left = values(widest * sequence), right = values(widest * sequence);
+    const auto halves = [&](std::int64_t count) {
+        const auto floats = values(count);
+        std::vector<pome::fp16> list(floats.size());
+        kernels::to_fp16(floats.data(), list.data(), count, Rounding::nearest_even);
+        return list;
+    };
+    const auto left = halves(widest * sequence), right = halves(widest * sequence);
+    kernels::MatmulScratch scratch;
     auto logits = values(vocabulary * sequence);
     auto stream = values(width * sequence);
     const auto head = values(vocabulary * width);
@@ -114,13 +123,16 @@ double host_products_ms(const model::Architecture& architecture, std::int64_t se
                       stream.data(), sequence, 1.0F, gradients.values(architecture.head).data(),
                       width, pool);
         for (const auto& block : architecture.blocks) {
+            std::vector<kernels::MatmulSum> products;
             for (const auto& name : block.weights) {
                 const std::size_t index = gradients.index(name);
                 const Shape& shape = gradients.parameter(index).shape;
-                kernels::gemm(false, true, shape[0], shape[1], sequence, 1.0F, left.data(),
-                              sequence, right.data(), sequence, 1.0F,
-                              gradients.values(index).data(), shape[1], pool);
+                products.push_back({{left.data(), shape[0], sequence, sequence, 1},
+                                    {right.data(), sequence, shape[1], 1, sequence},
+                                    gradients.values(index).data(),
+                                    shape[1]});
             }
+            kernels::matmul_add(products, pool, scratch);
         }
     };
     sweep();

@@ -12,7 +12,7 @@ namespace pome::cli::bench {
 /// apart.
 struct HostBytes {
     double surfaces = 0.0;   ///< fp32 to fp16 and back: x, y, dy, dx of each block; 6 an element
-    double operands = 0.0;   ///< of weight gradients, fp16 to fp32; 6 an element
+    double operands = 0.0;   ///< of weight gradients, looked at for infinities; 2 an element
     double norms = 0.0;      ///< forward x in, y out (8); backward x, dy, dx in, dx out (16)
     double residuals = 0.0;  ///< two streams in, one out; 12 an element
     double embedding = 0.0;  ///< rows in, stream out (8); gradient in, rows in and out (12)

@@ -198,9 +198,18 @@ void run(const ScaleOptions& options) {
                     {"flop_growth", "FLOP x"},
                     {"byte_growth", "bytes x"},
                     {"ratio", "time / work"}});
+    const auto all = axes();
+    if (std::none_of(all.begin(), all.end(), [&](const Axis& axis) {
+            return axis.name.find(options.only) != std::string::npos;
+        })) {
+        fail(
+            Code::invalid_argument, "cli.bench",
+            "no size has '{}' in its name: there are layers, width, sequence, vocabulary and batch",
+            options.only);
+    }
     double worst = 0.0;
     std::string worst_place;
-    for (const Axis& axis : axes()) {
+    for (const Axis& axis : all) {
         if (axis.name.find(options.only) == std::string::npos) {
             continue;
         }

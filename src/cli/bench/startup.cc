@@ -2,6 +2,9 @@
 // of a step takes to compile.
 #include <fmt/core.h>
 
+#include <memory>
+#include <vector>
+
 #include "cli/bench/benchmarks.h"
 #include "cli/bench/report.h"
 #include "cli/bench/timing.h"
@@ -63,6 +66,7 @@ void run(const StartupOptions& options) {
     report.row({"launch", launch, ""});
 
     ThreadPool pool(options.device.threads);
+    std::vector<mil::Package> programs;  // what the device was asked to compile
     std::unique_ptr<device::Device> device;
     const double opened = milliseconds([&] { device = open_device(options.device, pool); });
     report.row({"device", opened, device->name()});
@@ -77,7 +81,6 @@ void run(const StartupOptions& options) {
     report.row(
         {"weights", made,
          fmt::format("{:.1f} million", static_cast<double>(architecture.parameter_count()) / 1e6)});
-    std::vector<mil::Package> programs;
     device->on_compile([&programs](const mil::Package& package, std::string_view) {
         programs.push_back(package);
     });

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <span>
 
 #include "base/file.h"
 #include "base/random.h"
@@ -15,7 +14,6 @@
 #include "cli/bench/training_step.h"
 #include "cli/commands.h"
 #include "train/model_file.h"
-#include "train/trainer.h"
 
 namespace pome::cli::bench {
 namespace {

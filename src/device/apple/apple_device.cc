@@ -385,8 +385,10 @@ class Opened final : public AppleDevice {
                 try_route(name);
                 return;
             } catch (const Error& error) {
-                // A wrong name is the caller's, a hang ends what this process can do.
-                if (error.code() == Code::invalid_argument || engine_->is_stuck() ||
+                // A wrong name or a broken file of results is the caller's, a hang ends what this
+                // process can do.
+                if (error.code() == Code::invalid_argument ||
+                    error.code() == Code::malformed_file || engine_->is_stuck() ||
                     routes.size() == 1) {
                     throw;
                 }

@@ -122,7 +122,7 @@ ChildResult run_child(const std::vector<std::string>& command, double seconds) {
             break;
         }
         if (!open) {  // nothing more to wait for but the end
-            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
         }
     }
     if (result.kind != ChildResult::Kind::time_over) {

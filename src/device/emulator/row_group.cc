@@ -128,9 +128,9 @@ class RowGroupStep final : public Step {
             return at.access.is_constant() ? 1 : part.per_row;
         };
         const fp16* x = begin_of(part.x);
-        const fp16* y = part.has_y ? begin_of(part.y) : nullptr;
+        const fp16* y = begin_of(part.y);
         fp16* result = begin_of(part.result);
-        const std::int64_t x_step = step_of(part.x), y_step = part.has_y ? step_of(part.y) : 0;
+        const std::int64_t x_step = step_of(part.x), y_step = step_of(part.y);
         for (std::int64_t row = first; row < last; ++row) {
             part.elements(x, part.x.access.is_constant(), y, part.y.access.is_constant(), result,
                           part.per_row, run.numerics.elementwise);

@@ -85,9 +85,9 @@ std::unique_ptr<Device> open_engine(const std::string& name, const DeviceRequest
     made.evaluate_seconds = request.engine.call_seconds;
     made.compile_seconds = request.engine.call_seconds * 5;
     made.trial_seconds = request.engine.call_seconds * 2;
-    made.profile = [&request](const std::string& profile, const apple::Machine& machine,
-                              bool is_stand_in) {
-        return measured_profile(profile, machine, is_stand_in, request.note);
+    made.profile = [told = request.note](const std::string& profile, const apple::Machine& machine,
+                                         bool is_stand_in) {
+        return measured_profile(profile, machine, is_stand_in, told);
     };
     auto device = apple::open_apple_device(made);
     for (const auto& remark : device->remarks()) {
@@ -125,7 +125,7 @@ std::unique_ptr<Device> open_device(const DeviceRequest& request, ThreadPool& po
         try {
             return open_engine("apple", request);
         } catch (const Error& error) {
-            if (request.engine.required) {
+            if (request.engine.required || error.code() == Code::malformed_file) {
                 throw;
             }
             note(request, fmt::format("the engine is not used: {}", error.message()));

@@ -9,8 +9,15 @@ void probe_budget(Bench& bench) {
     constexpr std::int64_t most = 300;
     const mil::Package package =
         bench.package({{plane(row, row)}, "tensor<fp16, [1, 1, 32, 32]> y = relu(x = x);"});
-    const Exhaustion released = bench.runner().exhaust(package, false, most),
-                     held = bench.runner().exhaust(package, true, most);
+    Exhaustion released, held;
+    try {
+        released = bench.runner().exhaust(package, false, most);
+        held = bench.runner().exhaust(package, true, most);
+    } catch (const Error& error) {  // a process that died of it says nothing of how many
+        bench.open("limits.compile_budget", error.text());
+        bench.open("limits.loaded_programs", error.text());
+        return;
+    }
     const bool slots = held.message.find("must re-compile") != std::string::npos;
     const std::string seen =
         fmt::format("{} compile when each is released{}, {} when all are held{}", released.compiled,

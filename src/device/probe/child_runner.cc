@@ -85,16 +85,26 @@ Trial trial_of(const Json& json) {
     return trial;
 }
 
-/// What the child could not do at all is no outcome of a trial.
-void require_service(const ChildEnd& end) {
-    if (end.came_back && end.status != 0) {
-        fail(Code::unsupported, here, "the process that runs trials ended with status {}: {}",
-             end.status, end.said.empty() ? "it said nothing" : end.said);
-    }
+std::string last_words(const ChildEnd& end) {
+    const std::string how = end.came_back
+                                ? fmt::format("its process ended with status {}", end.status)
+                                : "its process was stopped";
+    return end.said.empty() ? how : how + ": " + end.said;
 }
 
-std::string stopped_words(const ChildEnd& end) {
-    return end.said.empty() ? "its process was stopped" : "its process was stopped: " + end.said;
+/// A child that came back, but with nothing done, does not do trials.
+[[noreturn]] void fail_service(const ChildEnd& end) {
+    fail(Code::unsupported, here, "trials are not run: {}", last_words(end));
+}
+
+/// `use` on what the child wrote. Throws Error{malformed_file}.
+template <typename Use>
+auto answer_of(const std::filesystem::path& file, Use use) {
+    try {
+        return use(load(file));
+    } catch (const Json::exception& error) {
+        fail(Code::malformed_file, here, "{}: {}", file.string(), error.what());
+    }
 }
 
 }  // namespace
@@ -115,21 +125,25 @@ std::vector<Outcome> ChildRunner::run(std::span<const Trial> trials) {
     auto limit = options_.opening;
     for (const Trial& trial : trials) {
         orders.push_back(order_of(trial));
-        limit += trial.limit + options_.rest;
+        limit += std::max(trial.limit, options_.trial) + options_.rest;
     }
     save(orders_file(directory), {{"trials", orders}, {"rest", options_.rest.count()}});
     const ChildEnd end = options_.start(directory, std::chrono::duration<double>(limit).count());
-    require_service(end);
+    if (end.came_back && end.status != 0 && !std::filesystem::exists(answer_file(directory, 0))) {
+        fail_service(end);
+    }
     std::vector<Outcome> outcomes;
     for (std::size_t i = 0; i < trials.size(); ++i) {
-        if (!std::filesystem::exists(answer_file(directory, i))) {
-            outcomes.push_back({Outcome::Status::stopped, stopped_words(end), {}});
+        const auto file = answer_file(directory, i);
+        if (!std::filesystem::exists(file)) {
+            outcomes.push_back({Outcome::Status::stopped, last_words(end), {}});
             continue;
         }
-        const Json answer = load(answer_file(directory, i));
-        outcomes.push_back({static_cast<Outcome::Status>(answer.at("status").get<int>()),
-                            answer.at("message").get<std::string>(),
-                            answer.at("values").get<std::vector<double>>()});
+        outcomes.push_back(answer_of(file, [](const Json& answer) -> Outcome {
+            return {static_cast<Outcome::Status>(answer.at("status").get<int>()),
+                    answer.at("message").get<std::string>(),
+                    answer.at("values").get<std::vector<double>>()};
+        }));
     }
     std::error_code ignored;
     std::filesystem::remove_all(directory, ignored);
@@ -138,17 +152,24 @@ std::vector<Outcome> ChildRunner::run(std::span<const Trial> trials) {
 
 Exhaustion ChildRunner::exhaust(const mil::Package& package, bool hold, std::int64_t most) {
     const auto directory = next_directory();
-    save(orders_file(directory), {{"exhaust", packed(package)}, {"hold", hold}, {"most", most}});
-    const auto limit = options_.opening + most * std::chrono::milliseconds(5000);
+    save(orders_file(directory), {{"exhaust", packed(package)},
+                                  {"hold", hold},
+                                  {"most", most},
+                                  {"rest", options_.rest.count()}});
+    const auto limit =
+        options_.opening + most * std::chrono::milliseconds(5000) + options_.trial + options_.rest;
     const ChildEnd end = options_.start(directory, std::chrono::duration<double>(limit).count());
-    require_service(end);
-    if (!end.came_back) {
-        fail(Code::unsupported, here, "using up the compile budget: {}", stopped_words(end));
+    if (!std::filesystem::exists(answer_file(directory, 0))) {
+        fail_service(end);
     }
-    const Json answer = load(answer_file(directory, 0));
+    const Exhaustion found =
+        answer_of(answer_file(directory, 0), [](const Json& answer) -> Exhaustion {
+            return {answer.at("compiled").get<std::int64_t>(),
+                    answer.at("message").get<std::string>()};
+        });
     std::error_code ignored;
     std::filesystem::remove_all(directory, ignored);
-    return {answer.at("compiled").get<std::int64_t>(), answer.at("message").get<std::string>()};
+    return found;
 }
 
 void run_child_trials(const std::filesystem::path& directory,
@@ -156,18 +177,21 @@ void run_child_trials(const std::filesystem::path& directory,
     try {
         const Json orders = load(orders_file(directory));
         DeviceRunner runner(open);
+        const std::chrono::milliseconds rest(orders.at("rest").get<std::int64_t>());
         if (orders.contains("exhaust")) {
             const auto found = runner.exhaust(unpacked(orders.at("exhaust")), orders.at("hold"),
                                               orders.at("most"));
             save(answer_file(directory, 0),
                  {{"compiled", found.compiled}, {"message", found.message}});
+            if (!found.message.empty()) {
+                std::this_thread::sleep_for(rest);
+            }
             return;
         }
         std::vector<Trial> trials;
         for (const Json& order : orders.at("trials")) {
             trials.push_back(trial_of(order));
         }
-        const std::chrono::milliseconds rest(orders.at("rest").get<std::int64_t>());
         std::size_t number = 0;
         runner.on_outcome([&](const Outcome& outcome) {
             save(answer_file(directory, number++), {{"status", static_cast<int>(outcome.status)},

@@ -15,8 +15,10 @@ struct ChildEnd {
     std::string said;       ///< what it wrote to its standard error, or why it was stopped
 };
 
-/// Runs each call's trials in a child process, which a hang or a crash ends instead of this one.
-/// Orders and answers are files of a directory; the child's half is run_child_trials().
+/// Runs each call's trials in a child process, which a hang or a crash ends instead of this one:
+/// what it had answered until then counts. A child that ends without an answer because it refuses
+/// its orders (a program that is no MIL, a device that does not open) is Error{unsupported} with
+/// its words. Orders and answers are files of a directory; the child's half is run_child_trials().
 class ChildRunner final : public Runner {
   public:
     struct Options {
@@ -26,6 +28,7 @@ class ChildRunner final : public Runner {
         /// Left to the compiler's service after a program that was refused (ane-guide ch. 19).
         std::chrono::milliseconds rest{15000};
         std::chrono::milliseconds opening{60000};  ///< allowed for opening the device
+        std::chrono::milliseconds trial{0};  ///< what the child itself allows a trial, if longer
     };
     explicit ChildRunner(Options options) : options_(std::move(options)) {}
     std::vector<Outcome> run(std::span<const Trial> trials) override;

@@ -62,27 +62,33 @@ TEST_F(ChildRunnerTest, FindsWhatARunnerInThisProcessFinds) {
     EXPECT_TRUE(std::filesystem::is_empty(directory));  // no orders are left
 }
 
+/// Killed, or ended by somebody's exit().
 TEST_F(ChildRunnerTest, AProcessThatDiesStopsTheTrialsThatItHadNotAnswered) {
-    int calls = 0;
-    ChildRunner runner(options([&](const std::filesystem::path& orders, double seconds) {
-        EXPECT_GE(seconds, 60 + 2 * 30);
-        run_child_trials(orders, [&] { return open(); });
-        std::filesystem::remove(orders / "answer_1.cbor");
-        ++calls;
-        return ChildEnd{false, 0, "signal 6"};
-    }));
-    Trial trial;
-    trial.inputs = {{"x", {1, 32, 1, 32}, DType::fp16, {}, 0}};
-    trial.package = text_program(trial.inputs, "tensor<fp16, [1, 32, 1, 32]> y = relu(x = x);",
-                                 mil::Dialect::terse);
-    const Trial both[] = {trial, trial};
-    const auto outcomes = runner.run(both);
-    ASSERT_EQ(outcomes.size(), 2U);
-    EXPECT_EQ(outcomes[0].status, Outcome::Status::done);
-    EXPECT_EQ(outcomes[0].values, std::vector<double>(1024, 0.0));
-    EXPECT_EQ(outcomes[1].status, Outcome::Status::stopped);
-    EXPECT_EQ(outcomes[1].message, "its process was stopped: signal 6");
-    EXPECT_EQ(calls, 1);
+    for (const auto& [end, words] :
+         {std::pair{ChildEnd{false, 0, "signal 6"}, "its process was stopped: signal 6"},
+          {ChildEnd{true, 3, "gone"}, "its process ended with status 3: gone"}}) {
+        int calls = 0;
+        ChildRunner runner(
+            options([&, ended = end](const std::filesystem::path& orders, double seconds) {
+                EXPECT_GE(seconds, 60 + 2 * 30);
+                run_child_trials(orders, [&] { return open(); });
+                std::filesystem::remove(orders / "answer_1.cbor");
+                ++calls;
+                return ended;
+            }));
+        Trial trial;
+        trial.inputs = {{"x", {1, 32, 1, 32}, DType::fp16, {}, 0}};
+        trial.package = text_program(trial.inputs, "tensor<fp16, [1, 32, 1, 32]> y = relu(x = x);",
+                                     mil::Dialect::terse);
+        const Trial both[] = {trial, trial};
+        const auto outcomes = runner.run(both);
+        ASSERT_EQ(outcomes.size(), 2U);
+        EXPECT_EQ(outcomes[0].status, Outcome::Status::done);
+        EXPECT_EQ(outcomes[0].values, std::vector<double>(1024, 0.0));
+        EXPECT_EQ(outcomes[1].status, Outcome::Status::stopped);
+        EXPECT_EQ(outcomes[1].message, words);
+        EXPECT_EQ(calls, 1);
+    }
 }
 
 TEST_F(ChildRunnerTest, AProcessThatCannotBeginIsAnError) {
@@ -90,13 +96,21 @@ TEST_F(ChildRunnerTest, AProcessThatCannotBeginIsAnError) {
         return ChildEnd{true, 1, "no engine"};
     }));
     const std::string said =
-        "[device.probe] the process that runs trials ended with status 1: no engine";
+        "[device.probe] trials are not run: its process ended with status 1: no engine";
     EXPECT_EQ(thrown([&] { runner.run(std::vector<Trial>(1)); }), said);
     EXPECT_EQ(thrown([&] { runner.exhaust({}, true, 3); }), said);
     write_file_atomic(directory / "orders.cbor", std::string_view("\xff"));
     EXPECT_NE(
         thrown([&] { run_child_trials(directory, [&] { return open(); }); }).find("orders.cbor: "),
         std::string::npos);
+}
+
+TEST_F(ChildRunnerTest, AProcessThatDiesOfItsBudgetSaysSo) {
+    ChildRunner runner(options([](const std::filesystem::path&, double) {
+        return ChildEnd{false, 0, "signal 6"};
+    }));
+    EXPECT_EQ(thrown([&] { runner.exhaust({}, true, 3); }),
+              "[device.probe] trials are not run: its process was stopped: signal 6");
 }
 
 TEST_F(ChildRunnerTest, StoredResultsStandOverTheBuiltInProfile) {
