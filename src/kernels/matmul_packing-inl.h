@@ -308,6 +308,18 @@ inline void find_tops(const PackedRows& rows, std::int64_t inner) {
 #endif
 }
 
+/// halves[k * block_rows + row] = a(first + row, from + k) of packed_steps steps or those that are
+/// left, zeros beyond the last row and up to whole lines of steps; returns the elements written.
+inline std::int64_t gather_rows(const Matrix& a, std::int64_t first, std::int64_t from,
+                                std::uint16_t* halves) {
+    const std::int64_t steps = std::min(packed_steps, a.columns - from);
+    gather<block_rows>(a.data + first * a.row_stride + from * a.column_stride, a.row_stride,
+                       a.column_stride, std::min(block_rows, a.rows - first), steps, halves);
+    const std::int64_t end = padded(steps) * block_rows;
+    std::fill(halves + steps * block_rows, halves + end, std::uint16_t{0});
+    return end;
+}
+
 /// block_rows rows of a as floats, for kernels without bounds: element (row, k) is values[row *
 /// row_step + k * k_step].
 struct PlainRows {
@@ -342,11 +354,7 @@ inline PlainRows pack_plain_rows(const Matrix& a, std::int64_t first, float* mem
     }
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
     for (std::int64_t from = 0; from < inner; from += packed_steps) {
-        const std::int64_t steps = std::min(packed_steps, inner - from);
-        gather<block_rows>(a.data + first * a.row_stride + from * a.column_stride, a.row_stride,
-                           a.column_stride, count, steps, halves);
-        const std::int64_t end = padded(steps) * block_rows;  // rows are padded to this
-        std::fill(halves + steps * block_rows, halves + end, std::uint16_t{0});
+        const std::int64_t end = gather_rows(a, first, from, halves);
         for (std::int64_t i = 0; i < end; i += lanes) {
             hn::Store(decode<true>(halves + i), d, memory + from * block_rows + i);
         }
@@ -359,7 +367,7 @@ template <class Kernel>
 inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* memory) {
     const hn::ScalableTag<float> d;
     constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
-    const std::int64_t inner = a.columns, count = std::min(block_rows, a.rows - first);
+    const std::int64_t inner = a.columns;
     float* limits = memory + block_rows * padded(inner);
     float* top = limits + limits_size(inner);
     PackedRows packed{memory,
@@ -371,11 +379,7 @@ inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* 
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
     auto largest = hn::Zero(d);
     for (std::int64_t from = 0; from < inner; from += packed_steps) {
-        const std::int64_t steps = std::min(packed_steps, inner - from);
-        gather<block_rows>(a.data + first * a.row_stride + from * a.column_stride, a.row_stride,
-                           a.column_stride, count, steps, halves);
-        const std::int64_t end = padded(steps) * block_rows;  // rows are padded to this
-        std::fill(halves + steps * block_rows, halves + end, std::uint16_t{0});
+        const std::int64_t end = gather_rows(a, first, from, halves);
         hn::Vec<decltype(d)> squares[period];
         for (auto& square : squares) {
             square = hn::Zero(d);

@@ -79,7 +79,9 @@ report, text = bench("scale", "--only", "layers", "--steps", "1", "--threads", "
 check_report(report, text, "scale")
 for before, row in zip(report["rows"], report["rows"][1:]):
     # Whatever the machine does meanwhile: work is counted, and memory is what was allocated.
-    check(row["value"] == 2 * before["value"] and 1.3 < row["flop_growth"] < 2 and 1.3 < row["memory_growth"] < 2, f"scale: {row}")
+    check(row["value"] == 2 * before["value"] and 1.3 < row["flop_growth"] < 2, f"scale: {row}")
+    # The sanitizers' allocator does not say.
+    check(row["memory_growth"] is None or 1.3 < row["memory_growth"] < 2, f"scale: {row}")
     check(abs(row["ratio"] - row["time_growth"] / max(row["flop_growth"], row["byte_growth"])) < 1e-9, f"scale: {row}")
 report, text = bench("compare", "--model", "stories260K", "--sequence", "64")
 check({row["kind"] for row in report["rows"]} == {"model", "measured"}, "compare: kinds")

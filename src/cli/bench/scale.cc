@@ -169,6 +169,19 @@ class Point {
     double first_loss_ = 0.0, last_loss_ = 0.0, memory_ = 0.0;
 };
 
+/// Whether the system says what is allocated.
+bool is_known(const Point& point) {
+    return point.memory() > 0.0;
+}
+
+Cell megabytes(const Point& point) {
+    return is_known(point) ? Cell{point.memory() / 1e6} : Cell{};
+}
+
+Cell growth_of_memory(const Point& before, const Point& point) {
+    return is_known(before) ? Cell{point.memory() / before.memory()} : Cell{};
+}
+
 void run(const ScaleOptions& options) {
     ThreadPool all_threads(options.device.threads);
     std::vector<int> thread_counts{1};
@@ -230,8 +243,7 @@ void run(const ScaleOptions& options) {
                 const Point& point = *points[i];
                 point.check();
                 std::vector<Cell> row{axis.name, static_cast<double>(axis.values[i]),
-                                      static_cast<double>(threads), point.ms(),
-                                      point.memory() / 1e6};
+                                      static_cast<double>(threads), point.ms(), megabytes(point)};
                 if (i == 0) {
                     row.resize(10);
                     report.row(std::move(row));
@@ -248,19 +260,22 @@ void run(const ScaleOptions& options) {
                     worst_place =
                         fmt::format("{} {}, {} threads", axis.name, axis.values[i], threads);
                 }
-                for (const double cell :
-                     {time, point.memory() / before.memory(), flops, bytes, ratio}) {
-                    row.emplace_back(cell);
+                for (const Cell& cell : {Cell{time}, growth_of_memory(before, point), Cell{flops},
+                                         Cell{bytes}, Cell{ratio}}) {
+                    row.push_back(cell);
                 }
                 report.row(std::move(row));
             }
             const double span =
                 static_cast<double>(axis.values.back()) / static_cast<double>(axis.values.front());
-            const double memory = points.back()->memory() / points.front()->memory();
-            report.note(fmt::format("{}, {} threads: time ~ {}^{:.2f}, memory ~ {}^{:.2f}",
-                                    axis.name, threads, axis.name,
-                                    std::log(growth) / std::log(span), axis.name,
-                                    std::log(memory) / std::log(span)));
+            std::string note = fmt::format("{}, {} threads: time ~ {}^{:.2f}", axis.name, threads,
+                                           axis.name, std::log(growth) / std::log(span));
+            if (is_known(*points.front())) {
+                const double memory = points.back()->memory() / points.front()->memory();
+                note += fmt::format(", memory ~ {}^{:.2f}", axis.name,
+                                    std::log(memory) / std::log(span));
+            }
+            report.note(std::move(note));
         }
     }
     report.note(fmt::format("largest time / work {:.2f}: {}", worst, worst_place));
