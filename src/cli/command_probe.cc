@@ -1,6 +1,4 @@
 #include <fmt/ranges.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,6 +13,7 @@
 #include "device/apple/child_trial.h"
 #include "device/apple/class_dump.h"
 #include "device/apple/route.h"
+#include "device/open/open_device.h"
 #include "device/probe/child_runner.h"
 #include "device/probe/identify.h"
 #include "device/probe/probe.h"
@@ -130,28 +129,6 @@ void print_text(const probe::Report& report, const probe::Identity& identity,
     }
 }
 
-/// A directory of this process, gone with it.
-class PrivateDirectory {
-  public:
-    PrivateDirectory() {
-        std::string name = (std::filesystem::temp_directory_path() / "pome-probe-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) {
-            fail(Code::io, "cli.probe", "{}: cannot make a directory there", name);
-        }
-        path_ = name;
-    }
-    ~PrivateDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    PrivateDirectory(const PrivateDirectory&) = delete;
-    PrivateDirectory& operator=(const PrivateDirectory&) = delete;
-    const std::filesystem::path& path() const { return path_; }
-
-  private:
-    std::filesystem::path path_;
-};
-
 /// One child process on orders in a directory.
 probe::ChildEnd run_trials_in_child(const std::string& route, double call_seconds,
                                     const std::filesystem::path& directory, double seconds) {
@@ -180,21 +157,22 @@ struct Probed {
 Probed probe_engine(const ProbeOptions& options, const probe::Options& limits) {
     namespace apple = device::apple;
     const std::string& name = options.device.device;
-    const auto colon = name.find(':');
+    const auto known = apple::known_apple_routes();
+    const auto asked = device::engine_routes(name);
+    // Results are one route's: of several in turn the first is meant, of several asked for none.
     const std::string route =
-        colon == std::string::npos ? apple::known_apple_routes().front() : name.substr(colon + 1);
-    const auto routes = apple::known_apple_routes();
-    if (std::find(routes.begin(), routes.end(), route) == routes.end()) {
+        name == "apple" ? known.front() : fmt::format("{}", fmt::join(asked, ","));
+    if (std::find(known.begin(), known.end(), route) == known.end()) {
         fail(Code::invalid_argument, "cli.probe",
              "'{}' is no route to probe; one at a time: apple:{}", route,
-             fmt::join(routes, " or apple:"));
+             fmt::join(known, " or apple:"));
     }
     const auto found = apple::survey(apple::Options::runtime_from_environment());
     if (!found.is_available()) {
         fail(Code::unsupported, "cli.probe", "{}", found.reason);
     }
     const bool stands_in = found.runtime->is_replacement();
-    const PrivateDirectory directory;
+    const TemporaryDirectory directory;
     probe::ChildRunner::Options made;
     made.directory = directory.path();
     made.start = [&](const std::filesystem::path& orders, double seconds) {
@@ -242,7 +220,7 @@ void run_probe(const ProbeOptions& options) {
         fail(Code::invalid_argument, "cli.probe",
              "'auto' may be this machine's engine or an emulator: name apple or emulator:CHIP");
     }
-    const bool is_engine = used.device == "apple" || used.device.starts_with("apple:");
+    const bool is_engine = !device::engine_routes(used.device).empty();
     const auto [report, origin] =
         is_engine ? probe_engine(options, limits) : probe_emulator(used, limits);
     const probe::Identity identity = probe::identify(report);

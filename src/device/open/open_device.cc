@@ -32,20 +32,6 @@ bool is_apple(std::string_view name) {
     return name == "apple" || name.starts_with("apple:");
 }
 
-/// The routes of "apple:in-memory,client".
-std::vector<std::string> routes_of(const std::string& name) {
-    const auto colon = name.find(':');
-    if (colon == std::string::npos) {
-        return apple::known_apple_routes();
-    }
-    std::vector<std::string> routes;
-    std::istringstream list(name.substr(colon + 1));
-    for (std::string route; std::getline(list, route, ',');) {
-        routes.push_back(route);
-    }
-    return routes;
-}
-
 void note(const DeviceRequest& request, const std::string& sentence) {
     if (request.note) {
         request.note(sentence);
@@ -79,7 +65,7 @@ std::unique_ptr<Device> open_engine(const std::string& name, const DeviceRequest
              request.engine.trial);
     }
     apple::Options made;
-    made.routes = routes_of(name);
+    made.routes = engine_routes(name);
     made.trial = trial->second;
     made.trial_command = request.engine.trial_command;
     made.evaluate_seconds = request.engine.call_seconds;
@@ -97,6 +83,22 @@ std::unique_ptr<Device> open_engine(const std::string& name, const DeviceRequest
 }
 
 }  // namespace
+
+std::vector<std::string> engine_routes(const std::string& name) {
+    if (!is_apple(name)) {
+        return {};
+    }
+    const auto colon = name.find(':');
+    if (colon == std::string::npos) {
+        return apple::known_apple_routes();
+    }
+    std::vector<std::string> routes;
+    std::istringstream list(name.substr(colon + 1));
+    for (std::string route; std::getline(list, route, ',');) {
+        routes.push_back(route);
+    }
+    return routes;
+}
 
 std::unique_ptr<Device> open_device(const DeviceRequest& request, ThreadPool& pool) {
     const auto choose = [](std::string_view what, const std::string& given, std::string_view first,
@@ -162,7 +164,7 @@ const Profile& find_device_profile(const std::string& name) {
         if (!found.is_available()) {
             fail(Code::unsupported, here, "{}", found.reason);
         }
-        const auto routes = routes_of(name);
+        const auto routes = engine_routes(name);
         // Kept for as long as the process runs, as built-in ones are.
         static std::map<std::string, Profile> known;
         static std::mutex mutex;

@@ -41,6 +41,10 @@ struct DeviceRequest {
 /// engine cannot be used.
 std::unique_ptr<Device> open_device(const DeviceRequest& request, ThreadPool& pool);
 
+/// The routes that "apple" (all of them) or "apple:ROUTE,..." asks for, in their order and
+/// unchecked; none for the name of another device.
+std::vector<std::string> engine_routes(const std::string& name);
+
 /// The profile of "emulator:CHIP[/ROUTE][+ALTERNATIVE]", or of this machine for "apple[:ROUTE]".
 const Profile& find_device_profile(const std::string& name);
 

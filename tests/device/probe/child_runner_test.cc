@@ -114,6 +114,30 @@ TEST_F(ChildRunnerTest, AProcessThatDiesOfItsBudgetSaysSo) {
               "[device.probe] trials are not run: its process was stopped: signal 6");
 }
 
+TEST_F(ChildRunnerTest, ABudgetThatCannotBeUsedUpIsLeftOpenAndTheRestIsKept) {
+    class Dying final : public Runner {
+      public:
+        explicit Dying(Runner& inner) : inner_(inner) {}
+        std::vector<Outcome> run(std::span<const Trial> trials) override {
+            return inner_.run(trials);
+        }
+        Exhaustion exhaust(const mil::Package&, bool, std::int64_t) override {
+            fail(Code::unsupported, "tests", "signal 6");
+        }
+
+      private:
+        Runner& inner_;
+    };
+    DeviceRunner inner([&] { return open(); });
+    Dying runner(inner);
+    const Report report =
+        run_probes(runner, {.risk = Risk::harmless, .budget = true, .progress = {}});
+    const std::string text = results_text(report, {"m4/in-memory", "emulated", "2026-11-27"});
+    EXPECT_NE(text.find("drop_exponent = "), std::string::npos);
+    EXPECT_EQ(text.find("\ncompile_budget = "), std::string::npos);
+    EXPECT_NE(text.find("signal 6"), std::string::npos);
+}
+
 TEST_F(ChildRunnerTest, StoredResultsStandOverTheBuiltInProfile) {
     const Origin origin = engine_origin("m4/in-memory", "24D70", true);
     EXPECT_EQ(engine_profile(directory, origin).limits.compile_budget,
