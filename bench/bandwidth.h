@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "base/thread_pool.h"
 
 // What the benchmarks of memory-bound work share: their flags, the copy bandwidth that they compare
@@ -67,7 +68,7 @@ inline double median_seconds(const std::function<void()>& body, int samples) {
 /// Bytes read and written a second when all threads copy far more than the caches hold.
 inline double copy_bandwidth(ThreadPool& pool) {
     constexpr std::int64_t size = std::int64_t{256} << 20;
-    std::vector<char> from(size, 1), to(size, 2);
+    LargeVector<char> from(size, 1), to(size, 2);
     const auto copy = [&](std::int64_t begin, std::int64_t end, int) {
         std::memcpy(to.data() + begin, from.data() + begin, static_cast<std::size_t>(end - begin));
     };

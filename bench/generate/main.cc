@@ -62,7 +62,12 @@ struct PlainDeleter {
 
 Contender plain(const train::LoadedModel& model, int threads) {
     const auto& config = model.architecture.config;
-    const auto pointer = [&](const std::string& name) { return model.weights.values(name).data(); };
+    // Its weights lie in memory as malloc gives it, as in a plain program.
+    const auto own = std::make_shared<std::vector<std::vector<float>>>();
+    const auto pointer = [&](const std::string& name) {
+        const auto values = model.weights.values(name);
+        return own->emplace_back(values.begin(), values.end()).data();
+    };
     auto layers = std::make_shared<std::vector<plain_layer>>();
     for (std::size_t block = 0; block + 1 < model.architecture.blocks.size(); block += 2) {
         const auto& a = model.architecture.blocks[block];
@@ -88,7 +93,7 @@ Contender plain(const train::LoadedModel& model, int threads) {
     auto position = std::make_shared<int>(0);
     return {"plain C fp32",
             [position] { *position = 0; },
-            [state, layers, position, count = config.vocabulary](std::int32_t token) {
+            [own, state, layers, position, count = config.vocabulary](std::int32_t token) {
                 const float* logits = plain_llama_step(state.get(), token, (*position)++);
                 return std::vector<float>(logits, logits + count);
             },

@@ -29,8 +29,9 @@ constexpr std::int64_t parameters = 109'529'856, staged = 84'934'656;
 // As many streams as the caches do not hold, in turns: in a step each is cold.
 constexpr std::int64_t streams = 96;
 
-std::vector<float> normal(std::int64_t count, Random& random, double deviation) {
-    std::vector<float> values(static_cast<std::size_t>(count));
+template <typename Values>
+Values normal(std::int64_t count, Random& random, double deviation) {
+    Values values(static_cast<std::size_t>(count));
     constexpr std::size_t period = 65521;  // a prime: streams and rows differ
     for (std::size_t i = 0; i < values.size(); ++i) {
         values[i] =
@@ -63,22 +64,24 @@ struct Op {
 struct Data {
     explicit Data(Random& random)
         : tokens(random_tokens(random)),
-          x(normal(streams * stream, random, 1.0)),
+          x(normal<std::vector<float>>(streams * stream, random, 1.0)),
           y(x.size()),
           root(positions),
-          gain(normal(width, random, 1.0)),
+          gain(normal<std::vector<float>>(width, random, 1.0)),
           gain_gradient(width),
-          weights(normal(parameters, random, 0.02)),
-          gradient(normal(parameters, random, 0.001)),
+          weights(normal<LargeVector<float>>(parameters, random, 0.02)),
+          gradient(normal<LargeVector<float>>(parameters, random, 0.001)),
           m(parameters),
           v(parameters),
           halves(static_cast<std::size_t>(parameters)),
-          logits(normal(4 * positions * vocabulary, random, 1.0)) {}
+          logits(normal<LargeVector<float>>(4 * positions * vocabulary, random, 1.0)) {}
 
     std::vector<std::int32_t> tokens;
-    std::vector<float> x, y, root, gain, gain_gradient, weights, gradient, m, v;
-    std::vector<fp16> halves;
-    std::vector<float> logits;
+    std::vector<float> x, y, root, gain, gain_gradient;
+    // Memory of the kind that a step keeps them in.
+    LargeVector<float> weights, gradient, m, v;
+    LargeVector<fp16> halves;
+    LargeVector<float> logits;
 };
 
 std::vector<Op> ops(Data& d, ThreadPool& pool) {

@@ -6,10 +6,6 @@
 
 namespace pome::device {
 
-void Surface::Release::operator()(std::byte* memory) const {
-    ::operator delete[](memory, std::align_val_t{alignment});
-}
-
 Surface::Surface(mil::Type type) : Surface(std::move(type), 0) {}
 
 Surface::Surface(mil::Type type, std::size_t allocation)
@@ -33,12 +29,7 @@ Surface::Surface(mil::Type type, std::size_t allocation)
     }
     const std::size_t room = (std::max(bytes_, allocation) + alignment - 1) / alignment * alignment;
     place_ = std::make_unique<Place>();
-    place_->host.reset(static_cast<std::byte*>(
-        ::operator new[](room == 0 ? alignment : room, std::align_val_t{alignment}, std::nothrow)));
-    if (!place_->host) {  // (sanitizers end the program where new would throw)
-        throw std::bad_alloc();
-    }
-    std::memset(place_->host.get(), 0, room == 0 ? alignment : room);
+    place_->host.assign(std::max(room, alignment), std::byte{0});
 }
 
 std::shared_ptr<DeviceMemory> Surface::device_memory() const {
@@ -57,13 +48,13 @@ void Surface::move_to(std::shared_ptr<DeviceMemory> memory) const {
     }
     const std::lock_guard lock(place_->mutex);
     const std::byte* from =
-        place_->device ? place_->device->host(DeviceMemory::Access::read) : place_->host.get();
+        place_->device ? place_->device->host(DeviceMemory::Access::read) : place_->host.data();
     std::memcpy(memory->host(DeviceMemory::Access::write), from, bytes_);
     if (place_->device) {
         place_->former.push_back(std::move(place_->device));
     }
     place_->device = std::move(memory);
-    place_->host.reset();
+    LargeVector<std::byte>().swap(place_->host);
 }
 
 std::byte* Surface::writable() {
@@ -71,7 +62,7 @@ std::byte* Surface::writable() {
         return nullptr;
     }
     const std::lock_guard lock(place_->mutex);
-    return place_->device ? place_->device->host(DeviceMemory::Access::write) : place_->host.get();
+    return place_->device ? place_->device->host(DeviceMemory::Access::write) : place_->host.data();
 }
 
 const std::byte* Surface::readable() const {
@@ -79,7 +70,7 @@ const std::byte* Surface::readable() const {
         return nullptr;
     }
     const std::lock_guard lock(place_->mutex);
-    return place_->device ? place_->device->host(DeviceMemory::Access::read) : place_->host.get();
+    return place_->device ? place_->device->host(DeviceMemory::Access::read) : place_->host.data();
 }
 
 void Surface::check(DType dtype) const {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fp16.h"
+#include "base/large_memory.h"
 #include "mil/type.h"
 
 namespace pome::device {
@@ -80,12 +81,9 @@ class Surface {
     }
 
   private:
-    struct Release {
-        void operator()(std::byte* memory) const;
-    };
     struct Place {
         std::mutex mutex;
-        std::unique_ptr<std::byte[], Release> host;
+        LargeVector<std::byte> host;
         std::shared_ptr<DeviceMemory> device;
         // Whoever read when the elements moved on reads on.
         std::vector<std::shared_ptr<DeviceMemory>> former;

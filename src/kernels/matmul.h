@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/fp16.h"
+#include "base/large_memory.h"
 #include "base/numerics.h"
 #include "base/thread_pool.h"
 
@@ -49,7 +50,7 @@ class MatmulScratch {
     std::int64_t bytes() const { return static_cast<std::int64_t>(memory_.size() * sizeof(float)); }
 
   private:
-    std::vector<float> memory_;
+    LargeVector<float> memory_;
 };
 
 /// Many products by the engine's fixed-point rules, equal to reference/chip/multiply_accumulate in

@@ -501,12 +501,10 @@ void matmul_exact(std::span<const MatmulJob> jobs, const Numerics::MultiplyAccum
 }
 
 float* MatmulScratch::reserve(std::size_t count) {
-    constexpr std::size_t line = 16;
-    if (memory_.size() < count + line) {
-        memory_.resize(count + line);
+    if (memory_.size() < count) {
+        memory_.resize(count);
     }
-    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
-    return memory_.data() + (64 - address % 64) % 64 / sizeof(float);
+    return memory_.data();
 }
 
 }  // namespace pome::kernels

@@ -105,9 +105,8 @@ Decoder::Decoder(const model::Architecture& architecture, const ParameterSet& we
     if (form_.dtype == DType::fp16) {
         const std::int64_t width = architecture.config.width,
                            vocabulary = architecture.config.vocabulary;
-        Surface head(mil::Type::tensor(DType::fp16, {1, width, 1, vocabulary}));
-        store_transposed(weights.values(architecture.head).data(), width, head, pool);
-        head_.assign(head.halves(), head.halves() + head.elements());
+        head_ = Surface(mil::Type::tensor(DType::fp16, {1, width, 1, vocabulary}));
+        store_transposed(weights.values(architecture.head).data(), width, head_, pool);
     }
 }
 
@@ -339,8 +338,8 @@ std::vector<float> Decoder::logits() const {
         fail(Code::invalid_argument, "train.generate", "no token was read: give a prompt of one");
     }
     std::vector<float> logits(static_cast<std::size_t>(vocabulary));
-    if (!head_.empty()) {
-        kernels::matrix_vector(hidden_.data(), head_.data(), width, vocabulary, vocabulary,
+    if (head_.elements() > 0) {
+        kernels::matrix_vector(hidden_.data(), head_.halves(), width, vocabulary, vocabulary,
                                logits.data(), pool_);
     } else {
         kernels::gemm(false, true, 1, vocabulary, width, 1.0F, hidden_.data(), width,

@@ -79,7 +79,8 @@ class Decoder {
     std::vector<std::unique_ptr<Layer>> layers_;
     std::map<std::pair<Part, std::int64_t>, std::unique_ptr<Program>> programs_;
     std::map<std::pair<std::string, std::int64_t>, device::Surface> shared_;
-    std::vector<fp16> head_;  ///< the classifier's weights [C][V]; empty where they stay fp32
+    device::Surface
+        head_;  ///< the classifier's weights [C][V]; without memory where they stay fp32
     std::vector<float> stream_, normalized_, branch_, roots_;  ///< [C][width]
     std::vector<float> hidden_;
 };

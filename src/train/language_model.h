@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "base/thread_pool.h"
 #include "train/pipeline.h"
 
@@ -60,8 +61,8 @@ class LanguageModel {
     std::vector<float> normalized_;          // [C][S]
     std::vector<float> branch_;              // [C][S]
     std::vector<float> dx_, dy_;             // [C][S], of backward()
-    std::vector<float> logits_;              // [S][V]; after forward() their gradient, unscaled
-    std::vector<float> compared_;            // what compare() computes into
+    LargeVector<float> logits_;              // [S][V]; after forward() their gradient, unscaled
+    LargeVector<float> compared_;            // what compare() computes into
     std::vector<std::int32_t> tokens_;
     std::int64_t counted_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "base/random.h"
 #include "base/thread_pool.h"
 #include "model/architecture.h"
@@ -63,7 +64,7 @@ class ParameterSet {
 
     std::vector<Entry> entries_;
     std::map<std::string, std::size_t, std::less<>> by_name_;
-    std::vector<float> storage_;
+    LargeVector<float> storage_;
 };
 
 }  // namespace pome::train

@@ -145,14 +145,10 @@ double host_products_ms(const model::Architecture& architecture, std::int64_t se
 
 double copy_gbs(ThreadPool& pool) {
     constexpr std::int64_t size = std::int64_t{256} << 20;
-    const auto memory = [](std::int64_t bytes) {
-        return std::unique_ptr<char[]>(new char[static_cast<std::size_t>(bytes)]);
-    };
-    const auto from = memory(size), to = memory(size);
-    std::memset(from.get(), 1, size);
+    LargeVector<char> from(size, 1), to(size, 2);
     const double ms = median_ms([&] {
         pool.for_ranges(size, 1 << 20, [&](std::int64_t begin, std::int64_t end, int) {
-            std::memcpy(to.get() + begin, from.get() + begin,
+            std::memcpy(to.data() + begin, from.data() + begin,
                         static_cast<std::size_t>(end - begin));
         });
     });

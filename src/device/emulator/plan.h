@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fp16.h"
+#include "base/large_memory.h"
 #include "base/thread_pool.h"
 #include "device/device.h"
 #include "device/emulator/chain.h"
@@ -220,7 +221,7 @@ class Plan {
     std::vector<int> touched_;
     std::vector<Transfer> loads_;
     std::vector<Transfer> stores_;
-    std::vector<fp16> arena_;
+    LargeVector<fp16> arena_;
 };
 
 /// Makes the steps of one operation.
