@@ -18,27 +18,32 @@ void pause() {
 #endif
 }
 
-// state_: loop << 32 | parts << 16 | taken.
+// state_: loop << 16 | parts.
 constexpr std::uint64_t loop_of(std::uint64_t state) {
-    return state >> 32;
+    return state >> 16;
 }
 constexpr int parts_of(std::uint64_t state) {
-    return static_cast<int>(state >> 16 & 0xFFFFU);
-}
-constexpr int taken_of(std::uint64_t state) {
     return static_cast<int>(state & 0xFFFFU);
 }
 constexpr int most_threads = 0xFFFF;
 
+/// The indices of one part of for_each(), in a cache line of their own.
+struct alignas(64) Share {
+    std::atomic<std::int64_t> next;
+    std::int64_t end;
+};
+
+int threads_or_hardware(int threads) {
+    return threads > 0 ? std::min(threads, most_threads)
+                       : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-    if (threads <= 0) {
-        threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    }
-    threads = std::min(threads, most_threads);
-    for (int i = 1; i < threads; ++i) {
-        workers_.emplace_back([this] { work(); });
+ThreadPool::ThreadPool(int threads)
+    : taken_in_(static_cast<std::size_t>(threads_or_hardware(threads))) {
+    for (int i = 1; i < threads_or_hardware(threads); ++i) {
+        workers_.emplace_back([this, i] { work(i); });
     }
 }
 
@@ -53,7 +58,7 @@ ThreadPool::~ThreadPool() {
     }
 }
 
-void ThreadPool::work() {
+void ThreadPool::work(int thread) {
     std::uint64_t seen = 0;
     const auto news = [&] {
         return stop_.load(std::memory_order_acquire) ||
@@ -70,19 +75,24 @@ void ThreadPool::work() {
         if (stop_) {
             return;
         }
-        seen = loop_of(state_.load(std::memory_order_acquire));
-        while (take_part(seen)) {
+        const std::uint64_t state = state_.load(std::memory_order_acquire);
+        seen = loop_of(state);
+        while (take_part(state, thread)) {
         }
     }
 }
 
-bool ThreadPool::take_part(std::uint64_t loop) {
-    std::uint64_t state = state_.load(std::memory_order_acquire);
-    while (loop_of(state) == loop && taken_of(state) < parts_of(state)) {
-        if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
-                                         std::memory_order_acquire)) {
-            finish_part(taken_of(state));
-            return true;
+bool ThreadPool::take_part(std::uint64_t state, int thread) {
+    const std::uint64_t loop = loop_of(state);
+    for (int i = 0; i < parts_of(state); ++i) {
+        const int part = (thread + i) % parts_of(state);
+        auto& taken_in = taken_in_[static_cast<std::size_t>(part)];
+        std::uint64_t last = taken_in.load(std::memory_order_relaxed);
+        while (last < loop) {
+            if (taken_in.compare_exchange_weak(last, loop, std::memory_order_relaxed)) {
+                finish_part(part);
+                return true;
+            }
         }
     }
     return false;
@@ -109,18 +119,18 @@ void ThreadPool::run(const std::function<void(int)>& job, int parts) {
         }
         return;
     }
-    std::uint64_t loop = 0;
+    std::uint64_t state = 0;
     {
         const std::lock_guard lock(mutex_);
         job_ = &job;
         failure_ = nullptr;
         unfinished_.store(parts, std::memory_order_relaxed);
-        loop = (loop_of(state_.load(std::memory_order_relaxed)) + 1) & 0xFFFFFFFFU;
-        state_.store(loop << 32 | static_cast<std::uint64_t>(parts) << 16,
-                     std::memory_order_release);
+        const std::uint64_t loop = loop_of(state_.load(std::memory_order_relaxed)) + 1;
+        state = loop << 16 | static_cast<std::uint64_t>(parts);
+        state_.store(state, std::memory_order_release);
     }
     wake_.notify_all();
-    while (take_part(loop)) {
+    while (take_part(state, 0)) {
     }
     for (int i = 0, left = 0; (left = unfinished_.load(std::memory_order_acquire)) > 0; ++i) {
         if (i < spins_before_sleep) {
@@ -157,14 +167,23 @@ void ThreadPool::for_ranges(std::int64_t count, std::int64_t grain,
 }
 
 void ThreadPool::for_each(std::int64_t count, const std::function<void(std::int64_t, int)>& body) {
-    std::atomic<std::int64_t> next{0};
+    const std::int64_t parts = std::clamp<std::int64_t>(count, 0, threads());
+    std::vector<Share> shares(static_cast<std::size_t>(parts));
+    for (std::int64_t part = 0; part < parts; ++part) {
+        Share& share = shares[static_cast<std::size_t>(part)];
+        share.next = count * part / parts;
+        share.end = count * (part + 1) / parts;
+    }
     run(
         [&](int part) {
-            for (std::int64_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
-                body(i, part);
+            for (std::int64_t i = 0; i < parts; ++i) {
+                Share& share = shares[static_cast<std::size_t>((part + i) % parts)];
+                for (std::int64_t index = 0; (index = share.next.fetch_add(1)) < share.end;) {
+                    body(index, part);
+                }
             }
         },
-        static_cast<int>(std::min<std::int64_t>(count, threads())));
+        static_cast<int>(parts));
 }
 
 }  // namespace pome

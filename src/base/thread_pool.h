@@ -15,8 +15,9 @@ namespace pome {
 /// threads, so results that depend on it are the same in every run. One loop runs at a time; the
 /// calling thread takes part, and takes over the parts that no other thread has begun: where other
 /// programs hold the processors, a loop takes as long as the caller alone needs, not as long as a
-/// sleeping thread needs to be scheduled. Not re-entrant: a loop's body must not start another loop
-/// on the same pool.
+/// sleeping thread needs to be scheduled. Each thread begins with the part of its own number: what
+/// a loop left in its processor's caches, the next loop finds there. Not re-entrant: a loop's body
+/// must not start another loop on the same pool.
 class ThreadPool {
   public:
     /// `threads` in all, the caller included; 0 takes the number of hardware threads.
@@ -34,22 +35,24 @@ class ThreadPool {
     void for_ranges(std::int64_t count, std::int64_t grain,
                     const std::function<void(std::int64_t, std::int64_t, int)>& body);
 
-    /// Calls body(index, part) for each index in [0, count); parts, numbered as above, take indices
-    /// as they become free, so use it only where the result does not depend on which does what.
+    /// Calls body(index, part) for each index in [0, count); each part, numbered as above, takes
+    /// the indices of its own range one after another and then what is left of the others', so use
+    /// it only where the result does not depend on which does what.
     void for_each(std::int64_t count, const std::function<void(std::int64_t, int)>& body);
 
   private:
     void run(const std::function<void(int)>& job, int parts);
-    void work();
-    bool take_part(std::uint64_t loop);
+    void work(int thread);
+    bool take_part(std::uint64_t state, int thread);
     void finish_part(int part);
 
     std::vector<std::thread> workers_;
     std::mutex mutex_;
     std::condition_variable wake_;
-    /// The loop's number, its parts and how many of them are taken, in one word: a late thread
-    /// cannot take a part of a loop that is over.
-    std::atomic<std::uint64_t> state_{0};
+    std::atomic<std::uint64_t> state_{0};  ///< the loop's number and its parts, in one word
+    /// The last loop of which each part was taken: a late thread finds all parts of a loop that is
+    /// over taken in that one or in a later one.
+    std::vector<std::atomic<std::uint64_t>> taken_in_;
     const std::function<void(int)>* job_ = nullptr;  ///< valid while a taken part is unfinished
     std::atomic<int> unfinished_{0};
     std::atomic<bool> stop_{false};

@@ -4,166 +4,45 @@
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 
 #include <algorithm>
+#include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/rmsnorm.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
-// Each position's sums run over the channels one after another, whatever the vectors' width: every
-// target gives the same bits.
+// Sums over the channels run in eight pieces, each one channel after another, then piece after
+// piece: every target gives the same bits, whatever the vectors' width. Threads share channels, not
+// positions: what each reads and writes is one piece of memory, and no cache line has two writers.
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Rows ahead of what is read: a processor does not guess where a part of the next row begins.
-constexpr std::int64_t ahead = 16;
-
-/// Calls part(d, vectors, s) for positions [begin, end): as many vectors at a time as registers
-/// hold sums, single ones, then elements.
-template <typename Part>
-HWY_INLINE void for_parts(std::int64_t begin, std::int64_t end, Part part) {
+/// Calls body(d, s) for positions in vectors, then for single ones.
+template <class Body>
+HWY_INLINE void for_positions(std::int64_t positions, Body body) {
     const hn::ScalableTag<float> d;
-    constexpr int most = 4;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    std::int64_t s = begin;
-    for (; s + most * lanes <= end; s += most * lanes) {
-        part.template run<most>(d, s);
+    std::int64_t s = 0;
+    for (; s + lanes <= positions; s += lanes) {
+        body(d, s);
     }
-    for (; s + lanes <= end; s += lanes) {
-        part.template run<1>(d, s);
-    }
-    for (; s < end; ++s) {
-        part.template run<1>(hn::CappedTag<float, 1>(), s);
+    for (; s < positions; ++s) {
+        body(hn::CappedTag<float, 1>(), s);
     }
 }
 
-/// Fetches a part's elements, to be read or written.
-template <int vectors, bool write, class D>
-HWY_INLINE void fetch(D d, const float* at) {
-    constexpr std::size_t line = 64 / sizeof(float);
-    for (std::size_t i = 0; i < vectors * hn::Lanes(d); i += line) {
-        __builtin_prefetch(at + i, write ? 1 : 0);
+/// sums[s] = sum of x(c,s)^2 of channels [begin, end).
+void add_squares(std::int64_t positions, const float* x, std::int64_t begin, std::int64_t end,
+                 float* sums) {
+    std::fill_n(sums, positions, 0.0F);
+    for (std::int64_t c = begin; c < end; ++c) {
+        const float* row = x + c * positions;
+        for_positions(positions, [&](auto d, std::int64_t s) HWY_ATTR {
+            const auto v = hn::LoadU(d, row + s);
+            hn::StoreU(hn::Add(hn::LoadU(d, sums + s), hn::Mul(v, v)), d, sums + s);
+        });
     }
-}
-
-/// root(s) = 1 / sqrt(mean of x^2 + epsilon); fetches y meanwhile, unless it is nullptr.
-struct Roots {
-    std::int64_t channels, positions;
-    const float *x, *y;
-    float epsilon;
-    float* root;
-
-    template <int vectors, class D>
-    HWY_INLINE void run(D d, std::int64_t s) const {
-        const std::size_t lanes = hn::Lanes(d);
-        hn::Vec<D> sums[vectors];
-        for (auto& sum : sums) {
-            sum = hn::Zero(d);
-        }
-        for (std::int64_t c = 0; c < channels; ++c) {
-            const float* row = x + c * positions + s;
-            fetch<vectors, false>(d, row + std::min(ahead, channels - 1 - c) * positions);
-            if (y != nullptr) {
-                fetch<vectors, true>(d, y + c * positions + s);
-            }
-            for (std::size_t i = 0; i < vectors; ++i) {
-                const auto v = hn::LoadU(d, row + i * lanes);
-                sums[i] = hn::Add(sums[i], hn::Mul(v, v));
-            }
-        }
-        const auto one = hn::Set(d, 1.0F);
-        for (std::size_t i = 0; i < vectors; ++i) {
-            const auto mean = hn::Div(sums[i], hn::Set(d, static_cast<float>(channels)));
-            hn::StoreU(hn::Div(one, hn::Sqrt(hn::Add(mean, hn::Set(d, epsilon)))), d,
-                       root + s + i * lanes);
-        }
-    }
-};
-
-/// y = gain x root.
-struct Scaled {
-    std::int64_t channels, positions;
-    const float *x, *gain, *root;
-    float* y;
-
-    template <int vectors, class D>
-    HWY_INLINE void run(D d, std::int64_t s) const {
-        const std::size_t lanes = hn::Lanes(d);
-        hn::Vec<D> roots[vectors];
-        for (std::size_t i = 0; i < vectors; ++i) {
-            roots[i] = hn::LoadU(d, root + s + i * lanes);
-        }
-        for (std::int64_t c = 0; c < channels; ++c) {
-            const auto factor = hn::Set(d, gain[c]);
-            const std::int64_t at = c * positions + s;
-            for (std::size_t i = 0; i < vectors; ++i) {
-                const auto v = hn::LoadU(d, x + at + i * lanes);
-                hn::StoreU(hn::Mul(hn::Mul(factor, v), roots[i]), d, y + at + i * lanes);
-            }
-        }
-    }
-};
-
-/// dx += root (gain dy - x dot), dot = root^2 / channels times the sum of gain dy x.
-struct InputGradient {
-    std::int64_t channels, positions;
-    const float *x, *gain, *root, *dy;
-    float* dx;
-
-    template <int vectors, class D>
-    HWY_INLINE void run(D d, std::int64_t s) const {
-        const std::size_t lanes = hn::Lanes(d);
-        hn::Vec<D> dots[vectors], roots[vectors];
-        for (auto& dot : dots) {
-            dot = hn::Zero(d);
-        }
-        for (std::int64_t c = 0; c < channels; ++c) {
-            const auto factor = hn::Set(d, gain[c]);
-            const std::int64_t at = c * positions + s;
-            const std::int64_t next = at + std::min(ahead, channels - 1 - c) * positions;
-            fetch<vectors, false>(d, x + next);
-            fetch<vectors, false>(d, dy + next);
-            fetch<vectors, true>(d, dx + at);
-            for (std::size_t i = 0; i < vectors; ++i) {
-                const auto g = hn::Mul(factor, hn::LoadU(d, dy + at + i * lanes));
-                dots[i] = hn::Add(dots[i], hn::Mul(g, hn::LoadU(d, x + at + i * lanes)));
-            }
-        }
-        for (std::size_t i = 0; i < vectors; ++i) {
-            roots[i] = hn::LoadU(d, root + s + i * lanes);
-            dots[i] = hn::Mul(dots[i], hn::Div(hn::Mul(roots[i], roots[i]),
-                                               hn::Set(d, static_cast<float>(channels))));
-        }
-        for (std::int64_t c = 0; c < channels; ++c) {
-            const auto factor = hn::Set(d, gain[c]);
-            const std::int64_t at = c * positions + s;
-            for (std::size_t i = 0; i < vectors; ++i) {
-                const auto g = hn::Mul(factor, hn::LoadU(d, dy + at + i * lanes));
-                const auto v = hn::Mul(hn::LoadU(d, x + at + i * lanes), dots[i]);
-                const auto change = hn::Mul(roots[i], hn::Sub(g, v));
-                hn::StoreU(hn::Add(hn::LoadU(d, dx + at + i * lanes), change), d,
-                           dx + at + i * lanes);
-            }
-        }
-    }
-};
-
-void find_roots(std::int64_t channels, std::int64_t positions, const float* x, float epsilon,
-                float* root, std::int64_t begin, std::int64_t end) {
-    for_parts(begin, end, Roots{channels, positions, x, nullptr, epsilon, root});
-}
-
-void normalize(std::int64_t channels, std::int64_t positions, const float* x, const float* gain,
-               float epsilon, float* y, float* root, std::int64_t begin, std::int64_t end) {
-    for_parts(begin, end, Roots{channels, positions, x, y, epsilon, root});
-    for_parts(begin, end, Scaled{channels, positions, x, gain, root, y});
-}
-
-void add_input_gradient(std::int64_t channels, std::int64_t positions, const float* x,
-                        const float* gain, const float* root, const float* dy, float* dx,
-                        std::int64_t begin, std::int64_t end) {
-    for_parts(begin, end, InputGradient{channels, positions, x, gain, root, dy, dx});
 }
 
 /// The sum of dy x root over a channel's positions, in eight chains on every target.
@@ -183,6 +62,70 @@ double gain_gradient(const float* dy, const float* x, const float* root, std::in
            ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+/// sums[s] = sum of gain(c) dy(c,s) x(c,s) of channels [begin, end); their gains' gradients too,
+/// unless dgain is nullptr.
+void add_dots(std::int64_t positions, const float* x, const float* gain, const float* root,
+              const float* dy, float* dgain, std::int64_t begin, std::int64_t end, float* sums) {
+    std::fill_n(sums, positions, 0.0F);
+    for (std::int64_t c = begin; c < end; ++c) {
+        const std::int64_t row = c * positions;
+        if (dgain != nullptr) {
+            dgain[c] += static_cast<float>(gain_gradient(dy + row, x + row, root, positions));
+        }
+        for_positions(positions, [&](auto d, std::int64_t s) HWY_ATTR {
+            const auto g = hn::Mul(hn::Set(d, gain[c]), hn::LoadU(d, dy + row + s));
+            const auto dot = hn::Mul(g, hn::LoadU(d, x + row + s));
+            hn::StoreU(hn::Add(hn::LoadU(d, sums + s), dot), d, sums + s);
+        });
+    }
+}
+
+/// root(s) = 1 / sqrt(sum / channels + epsilon).
+void find_roots(std::int64_t channels, std::int64_t positions, const float* sums, float epsilon,
+                float* root) {
+    for_positions(positions, [&](auto d, std::int64_t s) HWY_ATTR {
+        const auto mean = hn::Div(hn::LoadU(d, sums + s), hn::Set(d, static_cast<float>(channels)));
+        hn::StoreU(hn::Div(hn::Set(d, 1.0F), hn::Sqrt(hn::Add(mean, hn::Set(d, epsilon)))), d,
+                   root + s);
+    });
+}
+
+/// y = gain x root of channels [begin, end).
+void scale(std::int64_t positions, const float* x, const float* gain, const float* root, float* y,
+           std::int64_t begin, std::int64_t end) {
+    for (std::int64_t c = begin; c < end; ++c) {
+        const std::int64_t row = c * positions;
+        for_positions(positions, [&](auto d, std::int64_t s) HWY_ATTR {
+            const auto scaled = hn::Mul(hn::Set(d, gain[c]), hn::LoadU(d, x + row + s));
+            hn::StoreU(hn::Mul(scaled, hn::LoadU(d, root + s)), d, y + row + s);
+        });
+    }
+}
+
+/// dots(s) times root^2 / channels.
+void scale_dots(std::int64_t channels, std::int64_t positions, const float* root, float* dots) {
+    for_positions(positions, [&](auto d, std::int64_t s) HWY_ATTR {
+        const auto r = hn::LoadU(d, root + s);
+        const auto factor = hn::Div(hn::Mul(r, r), hn::Set(d, static_cast<float>(channels)));
+        hn::StoreU(hn::Mul(hn::LoadU(d, dots + s), factor), d, dots + s);
+    });
+}
+
+/// dx += root (gain dy - x dot) of channels [begin, end).
+void add_input_gradient(std::int64_t positions, const float* x, const float* gain,
+                        const float* root, const float* dy, const float* dots, float* dx,
+                        std::int64_t begin, std::int64_t end) {
+    for (std::int64_t c = begin; c < end; ++c) {
+        const std::int64_t row = c * positions;
+        for_positions(positions, [&](auto d, std::int64_t s) HWY_ATTR {
+            const auto g = hn::Mul(hn::Set(d, gain[c]), hn::LoadU(d, dy + row + s));
+            const auto v = hn::Mul(hn::LoadU(d, x + row + s), hn::LoadU(d, dots + s));
+            const auto change = hn::Mul(hn::LoadU(d, root + s), hn::Sub(g, v));
+            hn::StoreU(hn::Add(hn::LoadU(d, dx + row + s), change), d, dx + row + s);
+        });
+    }
+}
+
 }  // namespace pome::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -190,40 +133,89 @@ HWY_AFTER_NAMESPACE();
 namespace pome::kernels {
 namespace {
 
+HWY_EXPORT(add_squares);
+HWY_EXPORT(add_dots);
 HWY_EXPORT(find_roots);
-HWY_EXPORT(normalize);
+HWY_EXPORT(scale);
+HWY_EXPORT(scale_dots);
 HWY_EXPORT(add_input_gradient);
 HWY_EXPORT(gain_gradient);
 
-constexpr std::int64_t grain = 16;  // positions: a cache line of floats
+constexpr std::int64_t pieces = 8;
+/// Elements from which on threads share the work: before, waking them takes longer.
+constexpr std::int64_t worth_sharing = 1 << 14;
+
+/// Calls body(begin, end) for ranges of channels.
+template <typename Body>
+void for_channels(std::int64_t channels, std::int64_t positions, ThreadPool& pool, Body body) {
+    if (channels * positions < worth_sharing) {
+        return body(std::int64_t{0}, channels);
+    }
+    pool.for_ranges(channels, 1,
+                    [&](std::int64_t begin, std::int64_t end, int) { body(begin, end); });
+}
+
+/// The sum over all channels at each position: piece(begin, end, sums) gives that of some.
+template <typename Piece>
+std::vector<float> sum_over_channels(std::int64_t channels, std::int64_t positions,
+                                     ThreadPool& pool, Piece piece) {
+    constexpr std::int64_t line = 16;  // no two pieces share one
+    const std::int64_t pitch = (positions + line - 1) / line * line;
+    std::vector<float> sums(static_cast<std::size_t>(pieces * pitch));
+    const auto one = [&](std::int64_t i, int) {
+        piece(channels * i / pieces, channels * (i + 1) / pieces, sums.data() + i * pitch);
+    };
+    if (channels * positions < worth_sharing) {
+        for (std::int64_t i = 0; i < pieces; ++i) {
+            one(i, 0);
+        }
+    } else {
+        pool.for_each(pieces, one);
+    }
+    for (std::int64_t i = 1; i < pieces; ++i) {
+        for (std::int64_t s = 0; s < positions; ++s) {
+            sums[static_cast<std::size_t>(s)] += sums[static_cast<std::size_t>(i * pitch + s)];
+        }
+    }
+    return sums;
+}
 
 }  // namespace
 
 void rmsnorm(std::int64_t channels, std::int64_t positions, const float* x, const float* gain,
              float epsilon, float* y, float* root, ThreadPool& pool) {
-    pool.for_ranges(positions, grain, [&](std::int64_t begin, std::int64_t end, int) {
-        HWY_DYNAMIC_DISPATCH(normalize)
-        (channels, positions, x, gain, epsilon, y, root, begin, end);
+    rmsnorm_root(channels, positions, x, epsilon, root, pool);
+    for_channels(channels, positions, pool, [&](std::int64_t begin, std::int64_t end) {
+        HWY_DYNAMIC_DISPATCH(scale)(positions, x, gain, root, y, begin, end);
     });
 }
 
 void rmsnorm_root(std::int64_t channels, std::int64_t positions, const float* x, float epsilon,
                   float* root, ThreadPool& pool) {
-    pool.for_ranges(positions, grain, [&](std::int64_t begin, std::int64_t end, int) {
-        HWY_DYNAMIC_DISPATCH(find_roots)(channels, positions, x, epsilon, root, begin, end);
-    });
+    const auto sums = sum_over_channels(
+        channels, positions, pool, [&](std::int64_t begin, std::int64_t end, float* some) {
+            HWY_DYNAMIC_DISPATCH(add_squares)(positions, x, begin, end, some);
+        });
+    HWY_DYNAMIC_DISPATCH(find_roots)(channels, positions, sums.data(), epsilon, root);
 }
 
 void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float* x,
                       const float* gain, const float* root, const float* dy, float* dx,
                       float* dgain, ThreadPool& pool) {
-    rmsnorm_gain_gradient(channels, positions, x, root, dy, dgain, pool);
-    rmsnorm_input_gradient(channels, positions, x, gain, root, dy, dx, pool);
+    auto dots = sum_over_channels(
+        channels, positions, pool, [&](std::int64_t begin, std::int64_t end, float* some) {
+            HWY_DYNAMIC_DISPATCH(add_dots)(positions, x, gain, root, dy, dgain, begin, end, some);
+        });
+    HWY_DYNAMIC_DISPATCH(scale_dots)(channels, positions, root, dots.data());
+    for_channels(channels, positions, pool, [&](std::int64_t begin, std::int64_t end) {
+        HWY_DYNAMIC_DISPATCH(add_input_gradient)
+        (positions, x, gain, root, dy, dots.data(), dx, begin, end);
+    });
 }
 
 void rmsnorm_gain_gradient(std::int64_t channels, std::int64_t positions, const float* x,
                            const float* root, const float* dy, float* dgain, ThreadPool& pool) {
-    pool.for_ranges(channels, 1, [&](std::int64_t begin, std::int64_t end, int) {
+    for_channels(channels, positions, pool, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t c = begin; c < end; ++c) {
             dgain[c] += static_cast<float>(HWY_DYNAMIC_DISPATCH(gain_gradient)(
                 dy + c * positions, x + c * positions, root, positions));
@@ -234,10 +226,7 @@ void rmsnorm_gain_gradient(std::int64_t channels, std::int64_t positions, const 
 void rmsnorm_input_gradient(std::int64_t channels, std::int64_t positions, const float* x,
                             const float* gain, const float* root, const float* dy, float* dx,
                             ThreadPool& pool) {
-    pool.for_ranges(positions, grain, [&](std::int64_t begin, std::int64_t end, int) {
-        HWY_DYNAMIC_DISPATCH(add_input_gradient)
-        (channels, positions, x, gain, root, dy, dx, begin, end);
-    });
+    rmsnorm_backward(channels, positions, x, gain, root, dy, dx, nullptr, pool);
 }
 
 }  // namespace pome::kernels

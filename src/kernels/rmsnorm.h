@@ -7,8 +7,8 @@
 namespace pome::kernels {
 
 // Activations are channel-first fp32: element (c, s) of [channels][positions] at c * positions + s.
-// Results do not depend on the number of threads: positions are split, and every sum over channels
-// runs in order.
+// Results do not depend on the number of threads: a sum over the channels is that of eight pieces,
+// [channels i / 8, channels (i + 1) / 8), each in order, added in order.
 
 /// y(c,s) = gain(c) * x(c,s) * root(s), root(s) = 1 / sqrt(mean_c x(c,s)^2 + epsilon). y may be x.
 /// root [positions].
@@ -25,7 +25,7 @@ void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float
                       const float* gain, const float* root, const float* dy, float* dx,
                       float* dgain, ThreadPool& pool);
 
-// Its two halves.
+// Its halves: dgain alone, dx alone.
 void rmsnorm_gain_gradient(std::int64_t channels, std::int64_t positions, const float* x,
                            const float* root, const float* dy, float* dgain, ThreadPool& pool);
 void rmsnorm_input_gradient(std::int64_t channels, std::int64_t positions, const float* x,

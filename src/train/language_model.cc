@@ -177,15 +177,15 @@ void LanguageModel::normalize_backward(std::size_t at, const std::string& norm,
     const std::int64_t width = architecture_.config.width;
     const float *x = streams_[at].data(), *root = roots_[at].data(), *dy = dy_.data();
     const float* gain = weights.values(norm).data();
-    {
-        const Span span = pipeline_.span(Part::host, norm_title(at) + " backward, gain");
-        kernels::rmsnorm_gain_gradient(width, sequence_, x, root, dy, gradients.values(norm).data(),
-                                       pool_);
-    }
+    float* dgain = gradients.values(norm).data();
     if (!pipeline_.offload().norm_backward) {
         const Span span = pipeline_.span(Part::host, norm_title(at) + " backward");
-        kernels::rmsnorm_input_gradient(width, sequence_, x, gain, root, dy, dx_.data(), pool_);
+        kernels::rmsnorm_backward(width, sequence_, x, gain, root, dy, dx_.data(), dgain, pool_);
         return;
+    }
+    {
+        const Span span = pipeline_.span(Part::host, norm_title(at) + " backward, gain");
+        kernels::rmsnorm_gain_gradient(width, sequence_, x, root, dy, dgain, pool_);
     }
     pipeline_.offload().norm_backward(at, x, dy, dx_.data());
     compare(Extra::norm_backward, compared_sequences * static_cast<std::int64_t>(streams_.size()),

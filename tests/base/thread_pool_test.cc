@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <barrier>
 #include <stdexcept>
+#include <thread>
 
 namespace pome {
 namespace {
@@ -56,6 +58,30 @@ TEST(ThreadPoolLoops, EachIndexIsTakenOnce) {
         pool.for_each(37, [&](std::int64_t i, int) { ++seen[static_cast<std::size_t>(i)]; });
         ASSERT_TRUE(std::ranges::all_of(seen, [](const auto& n) { return n == 1; })) << round;
     }
+}
+
+TEST(ThreadPoolLoops, EachThreadBeginsWithItsOwnPart) {
+    constexpr int threads = 3;
+    ThreadPool pool(threads);
+    std::vector<std::thread::id> owners(threads);
+    for (int round = 0; round < 100; ++round) {
+        std::vector<std::thread::id> ranges(threads), indices(threads);
+        std::barrier all(threads);  // nobody takes a second part before each has one
+        pool.for_ranges(threads, 1, [&](std::int64_t, std::int64_t, int part) {
+            ranges[static_cast<std::size_t>(part)] = std::this_thread::get_id();
+            all.arrive_and_wait();
+        });
+        pool.for_each(threads, [&](std::int64_t i, int) {
+            indices[static_cast<std::size_t>(i)] = std::this_thread::get_id();
+            all.arrive_and_wait();
+        });
+        if (round == 0) {
+            owners = ranges;
+        }
+        ASSERT_EQ(ranges, owners) << round;
+        ASSERT_EQ(indices, owners) << round;
+    }
+    EXPECT_EQ(owners[0], std::this_thread::get_id());
 }
 
 TEST(ThreadPoolLoops, AnErrorComesBackAndThePoolGoesOn) {
