@@ -132,8 +132,8 @@ double peak([[maybe_unused]] ThreadPool& pool) {
                 static_cast<void>(sink);
             });
         });
-        best = std::max(
-            best, static_cast<double>(count * pool.threads()) * 12 * (wide ? 16 : 8) / time);
+        best = std::max(best,
+                        static_cast<double>(count * pool.threads()) * 12 * (wide ? 16 : 8) / time);
     }
     return best;
 #else
@@ -282,9 +282,10 @@ int main(int argc, char** argv) {
     ThreadPool single(1);
     const double single_peak = peak(single);
     const char* target = hwy::TargetName(hwy::SupportedAndGeneratedTargets().front());
-    fmt::print("target {}, FMA peak of a thread {:.1f} GFLOP/s, {} hardware threads; shares are of the "
-               "peak measured beside each row\n", target,
-               2e-9 * single_peak, std::thread::hardware_concurrency());
+    fmt::print(
+        "target {}, FMA peak of a thread {:.1f} GFLOP/s, {} hardware threads; shares are of the "
+        "peak measured beside each row\n",
+        target, 2e-9 * single_peak, std::thread::hardware_concurrency());
     nlohmann::json all{{"target", target}, {"peak_gflops", 2e-9 * single_peak}};
     std::map<std::pair<int, std::string>, std::vector<double>> shares;
     for (const Shape& shape : shapes) {

@@ -28,22 +28,22 @@ void embedding_gather(const float* embedding, std::int64_t channels,
                       std::span<const std::int32_t> tokens, float* x, ThreadPool& pool) {
     const auto positions = static_cast<std::int64_t>(tokens.size());
     pool.for_ranges(channels, line, [&](std::int64_t begin, std::int64_t end, int) {
-        for_squares(
-            positions, begin, end,
-            [&](std::int64_t s, std::int64_t some, std::int64_t first, std::int64_t last) {
-                const float* rows[line];
-                for (std::int64_t i = 0; i < some; ++i) {
-                    rows[i] = embedding + tokens[static_cast<std::size_t>(s + i)] * channels;
-                    __builtin_prefetch(rows[i] + std::min(first + 2 * line, end - 1));
-                }
-                for (std::int64_t c = first; c < last; ++c) {
-                    float* out = x + c * positions + s;
-                    __builtin_prefetch(x + std::min(c + line, end - 1) * positions + s, 1);
-                    for (std::int64_t i = 0; i < some; ++i) {
-                        out[i] = rows[i][c];
-                    }
-                }
-            });
+        for_squares(positions, begin, end,
+                    [&](std::int64_t s, std::int64_t some, std::int64_t first, std::int64_t last) {
+                        const float* rows[line];
+                        for (std::int64_t i = 0; i < some; ++i) {
+                            rows[i] =
+                                embedding + tokens[static_cast<std::size_t>(s + i)] * channels;
+                            __builtin_prefetch(rows[i] + std::min(first + 2 * line, end - 1));
+                        }
+                        for (std::int64_t c = first; c < last; ++c) {
+                            float* out = x + c * positions + s;
+                            __builtin_prefetch(x + std::min(c + line, end - 1) * positions + s, 1);
+                            for (std::int64_t i = 0; i < some; ++i) {
+                                out[i] = rows[i][c];
+                            }
+                        }
+                    });
     });
 }
 
@@ -51,22 +51,22 @@ void embedding_scatter(const float* dx, std::int64_t channels, std::span<const s
                        float* gradient, ThreadPool& pool) {
     const auto positions = static_cast<std::int64_t>(tokens.size());
     pool.for_ranges(channels, line, [&](std::int64_t begin, std::int64_t end, int) {
-        for_squares(
-            positions, begin, end,
-            [&](std::int64_t s, std::int64_t some, std::int64_t first, std::int64_t last) {
-                for (std::int64_t c = first; c < last; ++c) {
-                    __builtin_prefetch(dx + std::min(c + line, end - 1) * positions + s);
-                }
-                for (std::int64_t i = 0; i < some;
-                     ++i) {  // one after another: a token may come twice
-                    float* row = gradient + tokens[static_cast<std::size_t>(s + i)] * channels;
-                    __builtin_prefetch(row + std::min(first + 2 * line, end - 1), 1);
-                    const float* from = dx + s + i;
-                    for (std::int64_t c = first; c < last; ++c) {
-                        row[c] += from[c * positions];
-                    }
-                }
-            });
+        for_squares(positions, begin, end,
+                    [&](std::int64_t s, std::int64_t some, std::int64_t first, std::int64_t last) {
+                        for (std::int64_t c = first; c < last; ++c) {
+                            __builtin_prefetch(dx + std::min(c + line, end - 1) * positions + s);
+                        }
+                        for (std::int64_t i = 0; i < some;
+                             ++i) {  // one after another: a token may come twice
+                            float* row =
+                                gradient + tokens[static_cast<std::size_t>(s + i)] * channels;
+                            __builtin_prefetch(row + std::min(first + 2 * line, end - 1), 1);
+                            const float* from = dx + s + i;
+                            for (std::int64_t c = first; c < last; ++c) {
+                                row[c] += from[c * positions];
+                            }
+                        }
+                    });
     });
 }
 
