@@ -12,11 +12,14 @@
 
 namespace pome::kernels {
 
-/// A matrix of fp16: element (r, c) at data[r * row_stride + c * column_stride].
-struct Matrix {
-    const fp16* data;
+/// Element (r, c) at data[r * row_stride + c * column_stride].
+template <typename Element>
+struct MatrixOf {
+    const Element* data;
     std::int64_t rows, columns, row_stride, column_stride;
 };
+using Matrix = MatrixOf<fp16>;
+using FloatMatrix = MatrixOf<float>;
 
 /// y[m, n] = bias[m] + sum_k a[m, k] b[k, n]; row r of y starts at y + r * y_row_stride, its
 /// columns are contiguous. y overlaps neither a nor b. `bias` may be null.
@@ -34,6 +37,17 @@ struct MatmulSum {
     Matrix b;
     float* y;
     std::int64_t y_row_stride;
+};
+
+/// y[m, n] = sum_k a[m, k] (factor b[k, n]) in fp32, or += with `adds`. Element (m, n) of y at
+/// m * y_row_stride + n * y_column_stride, one of which is 1; y overlaps neither a nor b.
+struct FloatProduct {
+    FloatMatrix a;
+    FloatMatrix b;
+    float factor;
+    bool adds;
+    float* y;
+    std::int64_t y_row_stride, y_column_stride;
 };
 
 struct MatmulStatistics {
@@ -67,5 +81,10 @@ void matmul_fast(std::span<const MatmulJob> jobs, ThreadPool& pool, MatmulScratc
 /// Products that are added to fp32 sums: fp32 FMA from y on, k ascending, whatever the number of
 /// threads.
 void matmul_add(std::span<const MatmulSum> jobs, ThreadPool& pool, MatmulScratch& scratch);
+
+/// A product of fp32 operands, k ascending, whatever the number of threads. Rows of a whose
+/// elements are neighbours are read where they lie, b is packed, 1024 steps of k at a time: let b
+/// be the smaller one.
+void matmul_floats(const FloatProduct& product, ThreadPool& pool, MatmulScratch& scratch);
 
 }  // namespace pome::kernels

@@ -107,8 +107,8 @@ inline std::size_t job_of(const CallLayout& layout, std::int64_t index,
 }
 
 // What a kernel brings: Rows, block_rows rows of a as it packs them (pack_rows, rows_size floats of
-// memory); whether its columns have `bounded` sums (matmul_packing-inl.h; then factor and limit
-// too) and `ieee` values; and multiply_panel, a group of rows against one panel.
+// memory); pack_panel, of b; whether its columns have `bounded` sums (matmul_packing-inl.h; then
+// factor and limit too) and `ieee` values; and multiply_panel, a group of rows against one panel.
 
 /// All jobs. Every result is computed by one unit alone, so it does not matter who does which.
 template <class Kernel, class Call>
@@ -143,8 +143,8 @@ class Run {
         const JobLayout& own = layout_.jobs[j];
         const std::int64_t index = panel - own.first_panel;
         panels_[static_cast<std::size_t>(panel)] =
-            pack_columns<Kernel>(call_.jobs[j].b, index * panel_width,
-                                 columns_ + own.panel_offset + index * own.panel_size);
+            Kernel::pack_panel(call_.jobs[j], index * panel_width,
+                               columns_ + own.panel_offset + index * own.panel_size);
     }
 
     void do_unit(std::int64_t unit, int thread) {

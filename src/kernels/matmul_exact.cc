@@ -281,6 +281,9 @@ struct ExactKernel {
     static PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
         return pack_bounded_rows<ExactKernel>(a, first, memory);
     }
+    static PackedColumns pack_panel(const MatmulJob& job, std::int64_t first, float* memory) {
+        return pack_columns<ExactKernel>(job.b, first, memory);
+    }
 
     static Way way(const PackedRows& rows, const PackedColumns& columns, const float* bias,
                    std::int64_t count, std::int64_t inner) {

@@ -238,6 +238,31 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
     return result;
 }
 
+/// Columns [first, first + panel_width) of b times `factor`, zeros beyond its end, into `memory`.
+inline PackedColumns pack_float_columns(const FloatMatrix& b, std::int64_t first, float factor,
+                                        float* memory) {
+    const hn::ScalableTag<float> d;
+    const std::int64_t count = std::min(panel_width, b.columns - first);
+    const float* from = b.data + first * b.column_stride;
+    if (b.column_stride == 1 && count == panel_width) {
+        const auto by = hn::Set(d, factor);
+        for (std::int64_t k = 0; k < b.rows; ++k) {
+            const float* row = from + k * b.row_stride;
+            float* to = memory + k * panel_width;
+            hn::Store(hn::Mul(by, hn::LoadU(d, row)), d, to);
+            hn::Store(hn::Mul(by, hn::LoadU(d, row + lanes)), d, to + lanes);
+        }
+    } else {
+        for (std::int64_t k = 0; k < b.rows; ++k) {
+            float* to = memory + k * panel_width;
+            for (std::int64_t c = 0; c < panel_width; ++c) {
+                to[c] = c < count ? factor * from[k * b.row_stride + c * b.column_stride] : 0.0F;
+            }
+        }
+    }
+    return {memory, nullptr, nullptr, nullptr, 0.0F};
+}
+
 /// block_rows rows of a, packed for bounded kernels.
 struct PackedRows {
     float* factors;         ///< [k][row], as Kernel::factor makes them
@@ -323,7 +348,7 @@ inline std::int64_t gather_rows(const Matrix& a, std::int64_t first, std::int64_
 /// block_rows rows of a as floats, for kernels without bounds: element (row, k) is values[row *
 /// row_step + k * k_step].
 struct PlainRows {
-    float* values;
+    const float* values;
     std::int64_t row_step, k_step;
 };
 
@@ -357,6 +382,27 @@ inline PlainRows pack_plain_rows(const Matrix& a, std::int64_t first, float* mem
         const std::int64_t end = gather_rows(a, first, from, halves);
         for (std::int64_t i = 0; i < end; i += lanes) {
             hn::Store(decode<true>(halves + i), d, memory + from * block_rows + i);
+        }
+    }
+    return {memory, 1, block_rows};
+}
+
+/// The same of floats: rows whose elements are neighbours are read where they lie.
+inline PlainRows pack_float_rows(const FloatMatrix& a, std::int64_t first, float* memory) {
+    const std::int64_t count = std::min(block_rows, a.rows - first);
+    const float* from = a.data + first * a.row_stride;
+    if (a.column_stride == 1 && count == block_rows) {
+        return {from, a.row_stride, 1};
+    }
+    for (std::int64_t k = 0; k < a.columns; ++k) {
+        const float* step = from + k * a.column_stride;
+        float* to = memory + k * block_rows;
+        if (a.row_stride == 1 && count == block_rows) {
+            std::memcpy(to, step, block_rows * sizeof(float));
+            continue;
+        }
+        for (std::int64_t r = 0; r < block_rows; ++r) {
+            to[r] = r < count ? step[r * a.row_stride] : 0.0F;
         }
     }
     return {memory, 1, block_rows};

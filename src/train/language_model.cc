@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernels/classifier.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
-#include "kernels/gemm.h"
 #include "kernels/rmsnorm.h"
 
 namespace pome::train {
@@ -120,9 +120,8 @@ void LanguageModel::normalize_last(const ParameterSet& weights) {
 void LanguageModel::host_classifier(const ParameterSet& weights, float* logits) {
     const std::int64_t width = architecture_.config.width,
                        vocabulary = architecture_.config.vocabulary;
-    kernels::gemm(true, true, sequence_, vocabulary, width, 1.0F, normalized_.data(), sequence_,
-                  weights.values(architecture_.head).data(), width, 0.0F, logits, vocabulary,
-                  pool_);
+    kernels::classifier_logits({width, sequence_, vocabulary}, normalized_.data(),
+                               weights.values(architecture_.head).data(), logits, pool_, scratch_);
 }
 
 bool LanguageModel::classify(const ParameterSet& weights) {
@@ -208,17 +207,18 @@ void LanguageModel::backward(double scale, const ParameterSet& weights, Paramete
     const auto factor = static_cast<float>(scale);
     {
         const Span span = pipeline_.span(Part::host, "classifier backward");
-        kernels::gemm(true, true, width, sequence_, vocabulary, factor,
-                      weights.values(architecture_.head).data(), width, logits_.data(), vocabulary,
-                      0.0F, dy_.data(), sequence_, pool_);
+        kernels::classifier_input_gradient({width, sequence_, vocabulary},
+                                           weights.values(architecture_.head).data(),
+                                           logits_.data(), factor, dy_.data(), pool_, scratch_);
     }
     float* head = gradients.values(architecture_.head).data();
-    pipeline_.add_weight_gradient(
-        "classifier weight gradient", pool_,
-        [this, head, factor, width, vocabulary](ThreadPool& pool) {
-            kernels::gemm(true, true, vocabulary, width, sequence_, factor, logits_.data(),
-                          vocabulary, normalized_.data(), sequence_, 1.0F, head, width, pool);
-        });
+    pipeline_.add_weight_gradient("classifier weight gradient", pool_,
+                                  [this, head, factor, width, vocabulary](ThreadPool& pool) {
+                                      kernels::classifier_weight_gradient(
+                                          {width, sequence_, vocabulary}, logits_.data(),
+                                          normalized_.data(), factor, head, pool,
+                                          gradient_scratch_);
+                                  });
     std::fill(dx_.begin(), dx_.end(), 0.0F);
     normalize_backward(architecture_.blocks.size(), architecture_.final_norm, weights, gradients);
     for (std::size_t block = architecture_.blocks.size(); block-- > 0;) {

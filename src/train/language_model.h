@@ -7,6 +7,7 @@
 
 #include "base/large_memory.h"
 #include "base/thread_pool.h"
+#include "kernels/matmul.h"
 #include "train/pipeline.h"
 
 namespace pome::train {
@@ -63,6 +64,7 @@ class LanguageModel {
     std::vector<float> dx_, dy_;             // [C][S], of backward()
     LargeVector<float> logits_;              // [S][V]; after forward() their gradient, unscaled
     LargeVector<float> compared_;            // what compare() computes into
+    kernels::MatmulScratch scratch_, gradient_scratch_;  // its work may run beside the rest
     std::vector<std::int32_t> tokens_;
     std::int64_t counted_ = 0;
 };

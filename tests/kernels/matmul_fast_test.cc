@@ -116,6 +116,81 @@ TEST(MatmulAdd, AddsInFp32StepByStep) {
     }
 }
 
+std::vector<float> normal(std::int64_t count, Random& random) {
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (auto& value : values) {
+        value = static_cast<float>(random.normal());
+    }
+    return values;
+}
+
+/// Every layout of the operands and of y, results added and not, more steps than are packed at
+/// once.
+TEST(MatmulFloats, EqualsSumsInDoubleWithinTheirRounding) {
+    for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+        SCOPED_TRACE(hwy::TargetName(target));
+        hwy::SetSupportedTargetsForTest(target);
+        for (const auto& [m, k, n] : {std::array{1, 1, 1},
+                                      {13, 77, 35},
+                                      {64, 256, 96},
+                                      {24, 2500, 33},
+                                      {5, 0, 33},
+                                      {70, 100, 64}}) {
+            for (int layout = 0; layout < 16; ++layout) {
+                const bool a_by_columns = (layout & 1) != 0, b_by_columns = (layout & 2) != 0,
+                           y_by_columns = (layout & 4) != 0, adds = (layout & 8) != 0;
+                SCOPED_TRACE(std::to_string(m) + " x " + std::to_string(k) + " x " +
+                             std::to_string(n) + ", layout " + std::to_string(layout));
+                Random random(static_cast<std::uint64_t>(m * 1000 + k));
+                const auto a = normal(m * k, random), b = normal(n * k, random);
+                const std::int64_t pitch = (y_by_columns ? m : n) + 3;
+                const auto before = normal(pitch * (y_by_columns ? n : m), random);
+                const FloatMatrix a_of{a.data(), m, k, a_by_columns ? 1 : k, a_by_columns ? m : 1},
+                    b_of{b.data(), k, n, b_by_columns ? 1 : n, b_by_columns ? k : 1};
+                std::vector<float> first;
+                for (const int threads : {1, 2}) {
+                    ThreadPool pool(threads);
+                    MatmulScratch scratch;
+                    std::vector<float> y = before;
+                    const std::int64_t row_stride = y_by_columns ? 1 : pitch,
+                                       column_stride = y_by_columns ? pitch : 1;
+                    matmul_floats({a_of, b_of, 0.75F, adds, y.data(), row_stride, column_stride},
+                                  pool, scratch);
+                    std::vector<bool> written(y.size());
+                    for (std::int64_t r = 0; r < m; ++r) {
+                        for (std::int64_t c = 0; c < n; ++c) {
+                            const auto i =
+                                static_cast<std::size_t>(r * row_stride + c * column_stride);
+                            written[i] = true;
+                            double sum = adds ? static_cast<double>(before[i]) : 0.0, size = 1.0;
+                            for (std::int64_t j = 0; j < k; ++j) {
+                                const double term =
+                                    0.75 *
+                                    static_cast<double>(a[static_cast<std::size_t>(
+                                        r * a_of.row_stride + j * a_of.column_stride)]) *
+                                    static_cast<double>(b[static_cast<std::size_t>(
+                                        j * b_of.row_stride + c * b_of.column_stride)]);
+                                sum += term;
+                                size += std::fabs(term);
+                            }
+                            ASSERT_NEAR(static_cast<double>(y[i]), sum, 1e-6 * size)
+                                << r << ' ' << c;
+                        }
+                    }
+                    for (std::size_t i = 0; i < y.size(); ++i) {
+                        ASSERT_TRUE(written[i] || y[i] == before[i]) << i;
+                    }
+                    if (first.empty()) {
+                        first = y;
+                    }
+                    EXPECT_EQ(y, first);  // whatever the threads
+                }
+            }
+        }
+        hwy::SetSupportedTargetsForTest(0);
+    }
+}
+
 TEST(MatmulFast, KeepsInfinitiesAndNan) {
     const std::vector<fp16> a{fp16{0x7C00}, fp16{0x3C00}, fp16{0x7C01}}, one{fp16{0x3C00}};
     const std::vector<fp16> huge{fp16{0x7BFF}, fp16{0x7BFF}}, ones{fp16{0x3C00}, fp16{0x3C00}};

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <set>
 
 #include "base/random.h"
 #include "cli/bench/timing.h"
+#include "kernels/classifier.h"
 #include "kernels/convert.h"
-#include "kernels/gemm.h"
 #include "kernels/matmul.h"
 #include "train/stage_pipeline.h"
 #include "train/trainer.h"
@@ -115,13 +114,13 @@ double host_products_ms(const model::Architecture& architecture, std::int64_t se
     const auto head = values(vocabulary * width);
     std::vector<float> result(static_cast<std::size_t>(width * sequence));
     const auto sweep = [&] {
-        kernels::gemm(true, true, sequence, vocabulary, width, 1.0F, stream.data(), sequence,
-                      head.data(), width, 0.0F, logits.data(), vocabulary, pool);
-        kernels::gemm(true, true, width, sequence, vocabulary, 1.0F, head.data(), width,
-                      logits.data(), vocabulary, 0.0F, result.data(), sequence, pool);
-        kernels::gemm(true, true, vocabulary, width, sequence, 1.0F, logits.data(), vocabulary,
-                      stream.data(), sequence, 1.0F, gradients.values(architecture.head).data(),
-                      width, pool);
+        const kernels::ClassifierSizes sizes{width, sequence, vocabulary};
+        kernels::classifier_logits(sizes, stream.data(), head.data(), logits.data(), pool, scratch);
+        kernels::classifier_input_gradient(sizes, head.data(), logits.data(), 1.0F, result.data(),
+                                           pool, scratch);
+        kernels::classifier_weight_gradient(sizes, logits.data(), stream.data(), 1.0F,
+                                            gradients.values(architecture.head).data(), pool,
+                                            scratch);
         for (const auto& block : architecture.blocks) {
             std::vector<kernels::MatmulSum> products;
             for (const auto& name : block.weights) {
