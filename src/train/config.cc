@@ -39,6 +39,11 @@ model::Sigmoid sigmoid_from(const std::string& name) {
          name);
 }
 
+constexpr std::pair<mil::autodiff::Recompute, std::string_view> recompute_names[] = {
+    {mil::autodiff::Recompute::nothing, "nothing"},
+    {mil::autodiff::Recompute::cheap, "cheap"},
+    {mil::autodiff::Recompute::everything, "everything"}};
+
 void read_model(ConfigReader& r, model::ModelConfig& m) {
     std::string name;
     r.read("model.preset", name);
@@ -108,6 +113,9 @@ void read_engine(ConfigReader& r, EngineConfig& e) {
     r.read("engine.overlap", e.overlap);
     r.read("engine.resident_state", e.resident_state);
     r.read("engine.compile_limit", e.compile_limit);
+    std::string recompute(recompute_name(e.recompute));
+    r.read("engine.recompute", recompute);
+    e.recompute = recompute_from(recompute);
     r.read("engine.loss_scale", e.loss_scale.initial);
     r.read("engine.loss_scale_maximum", e.loss_scale.maximum);
     r.read("engine.loss_scale_patience", e.loss_scale.patience);
@@ -125,6 +133,25 @@ bool is_power_of_two(double value) {
 }
 
 }  // namespace
+
+std::string_view recompute_name(mil::autodiff::Recompute which) {
+    for (const auto& [value, name] : recompute_names) {
+        if (value == which) {
+            return name;
+        }
+    }
+    return "cheap";
+}
+
+mil::autodiff::Recompute recompute_from(std::string_view name) {
+    for (const auto& [value, own] : recompute_names) {
+        if (own == name) {
+            return value;
+        }
+    }
+    fail(Code::invalid_argument, here, "engine.recompute is '{}', not nothing, cheap or everything",
+         name);
+}
 
 void OptimizerConfig::check(std::string_view where) const {
     expect_in_range(where, "optimizer.learning_rate", learning_rate, 0, 10);
@@ -255,6 +282,7 @@ std::string Config::text() const {
                              {"pipeline", engine.pipeline},
                              {"resident_state", engine.resident_state},
                              {"compile_limit", engine.compile_limit},
+                             {"recompute", std::string(recompute_name(engine.recompute))},
                              {"loss_scale", engine.loss_scale.initial},
                              {"loss_scale_maximum", engine.loss_scale.maximum},
                              {"loss_scale_patience", engine.loss_scale.patience},

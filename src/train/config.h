@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mil/autodiff/autodiff.h"
 #include "model/config.h"
 #include "model/stage.h"
 
@@ -72,6 +73,9 @@ struct EngineConfig {
     std::string resident_state = "compensated";
     /// Programs that one process compiles before it saves and starts itself anew; 0: no limit.
     std::int64_t compile_limit = 100;
+    /// nothing | cheap | everything: which values of its forward program a backward program
+    /// computes again instead of having them kept.
+    mil::autodiff::Recompute recompute = mil::autodiff::Recompute::cheap;
     LossScaleConfig loss_scale;
     model::Sigmoid sigmoid = model::Sigmoid::native;
     bool scale_query = true;
@@ -115,6 +119,10 @@ struct Config {
     /// As TOML, every key written out: what a run directory keeps.
     std::string text() const;
 };
+
+std::string_view recompute_name(mil::autodiff::Recompute which);
+/// Throws Error{invalid_argument} listing the names.
+mil::autodiff::Recompute recompute_from(std::string_view name);
 
 /// Reads TOML. `settings` are "section.key=value" overrides, applied after it. Relative data
 /// directories and weights are taken from `base`. Unknown keys, wrong types and values out of range

@@ -18,8 +18,9 @@ model::Form for_device(model::Form form, const device::Device& device) {
 
 DynamicPipeline::DynamicPipeline(const model::Architecture& architecture, device::Device& device,
                                  ThreadPool& pool, const model::Form& form, const Options& options)
-    : StagePipeline(architecture, pool, for_device(form, device), options.training,
-                    options.resident ? WeightGradients::device : WeightGradients::host),
+    : StagePipeline(
+          architecture, pool, for_device(form, device), options.training,
+          {options.resident ? WeightGradients::device : WeightGradients::host, options.recompute}),
       device_(device),
       options_(options),
       blocks_(architecture.blocks.size()) {

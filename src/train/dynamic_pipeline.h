@@ -18,6 +18,7 @@ class DynamicPipeline : public StagePipeline {
         bool scale_products = false;  ///< each matrix product carries a power of two
         /// Weights and their gradients are surfaces of someone else, who binds them.
         bool resident = false;
+        mil::autodiff::Recompute recompute = mil::autodiff::Recompute::cheap;
     };
     /// Device, pool and architecture must outlive this. Throws Error{compile_failed} in the
     /// device's words.

@@ -38,7 +38,8 @@ std::vector<ClassifierPart> classifier_parts(std::int64_t vocabulary, std::int64
 mil::Function norm_backward_function(const model::Stage& norm) {
     mil::autodiff::Options wanted;
     wanted.with_respect_to = {"x"};
-    wanted.recompute_all = true;  // the engine did not run these norms: nothing was saved
+    wanted.recompute = mil::autodiff::Recompute::everything;  // the engine did not run these norms:
+                                                              // nothing was saved
     wanted.stop_gradients = norm.stop_gradients;
     return mil::autodiff::differentiate(norm.function, wanted).backward;
 }

@@ -21,9 +21,11 @@ std::vector<ResidentTensor> ResidentPipeline::tensors() const {
 ResidentPipeline::ResidentPipeline(const model::Architecture& architecture, device::Device& device,
                                    ThreadPool& pool, const model::Form& form,
                                    const Options& options)
-    : DynamicPipeline(
-          architecture, device, pool, form,
-          {.training = true, .scale_products = options.scale_products, .resident = true}),
+    : DynamicPipeline(architecture, device, pool, form,
+                      {.training = true,
+                       .scale_products = options.scale_products,
+                       .resident = true,
+                       .recompute = options.recompute}),
       state_(device, pool, times(), tensors(), options.form) {
     for (const ResidentTensor& tensor : tensors()) {
         index_.emplace(tensor.name, index_.size());

@@ -17,6 +17,7 @@ class ResidentPipeline final : public DynamicPipeline {
     struct Options {
         model::StateForm form;
         bool scale_products = false;  ///< each matrix product carries a power of two
+        mil::autodiff::Recompute recompute = mil::autodiff::Recompute::cheap;
     };
     /// Device, pool and architecture must outlive this. Throws Error{compile_failed}.
     ResidentPipeline(const model::Architecture& architecture, device::Device& device,

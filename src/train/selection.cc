@@ -154,15 +154,18 @@ std::unique_ptr<Pipeline> make_pipeline(const Config& config,
         pipeline = std::make_unique<DynamicPipeline>(
             architecture, device, pool, form,
             DynamicPipeline::Options{.training = true,
-                                     .scale_products = config.engine.product_scale});
+                                     .scale_products = config.engine.product_scale,
+                                     .recompute = config.engine.recompute});
     } else if (config.engine.pipeline == "resident") {
         pipeline = std::make_unique<ResidentPipeline>(
             architecture, device, pool, form,
             ResidentPipeline::Options{.form = *resident_form(config.engine.resident_state),
-                                      .scale_products = config.engine.product_scale});
+                                      .scale_products = config.engine.product_scale,
+                                      .recompute = config.engine.recompute});
     } else {
         StaticPipeline::Options options{
             .training = true, .failed_programs = failed_programs, .extras = {}};
+        options.recompute = config.engine.recompute;
         for (const auto& name : config.engine.extras.value_or(std::vector<std::string>{})) {
             options.extras.insert(extra_from(name));
         }

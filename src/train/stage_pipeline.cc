@@ -12,24 +12,25 @@ namespace pome::train {
 using device::Surface;
 
 mil::autodiff::Differentiated training_programs(const model::Stage& stage,
-                                                WeightGradients gradients) {
-    mil::autodiff::Options wanted;
-    wanted.with_respect_to = {"x"};
-    wanted.with_respect_to.insert(wanted.with_respect_to.end(), stage.weights.begin(),
-                                  stage.weights.end());
-    if (gradients == WeightGradients::host) {
-        wanted.host_gradients.insert(stage.weights.begin(), stage.weights.end());
+                                                const Differentiation& wanted) {
+    mil::autodiff::Options options;
+    options.recompute = wanted.recompute;
+    options.with_respect_to = {"x"};
+    options.with_respect_to.insert(options.with_respect_to.end(), stage.weights.begin(),
+                                   stage.weights.end());
+    if (wanted.gradients == WeightGradients::host) {
+        options.host_gradients.insert(stage.weights.begin(), stage.weights.end());
     }
-    return mil::autodiff::differentiate(stage.function, wanted);
+    return mil::autodiff::differentiate(stage.function, options);
 }
 
 StagePipeline::StagePipeline(const model::Architecture& architecture, ThreadPool& pool,
-                             const model::Form& form, bool training, WeightGradients gradients)
+                             const model::Form& form, bool training, const Differentiation& wanted)
     : architecture_(architecture),
       pool_(pool),
       form_(form),
       training_(training),
-      gradients_(gradients) {
+      differentiation_(wanted) {
     for (const model::Block& block : architecture.blocks) {
         auto layer = std::make_unique<Layer>();
         layer->kind = &kind(block.stage);
@@ -55,7 +56,7 @@ const StagePipeline::Kind& StagePipeline::kind(model::StageKind which) {
     slot = std::make_unique<Kind>();
     slot->stage = model::make_stage(which, architecture_.config, form_);
     if (training_) {
-        slot->parts = training_programs(slot->stage, gradients_);
+        slot->parts = training_programs(slot->stage, differentiation_);
     }
     return *slot;
 }

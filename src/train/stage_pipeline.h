@@ -18,10 +18,16 @@ namespace pome::train {
 /// computed with, or the backward program, whose outputs "d_<weight>" the pipeline then binds.
 enum class WeightGradients : std::uint8_t { host, device };
 
+/// How a stage is differentiated.
+struct Differentiation {
+    WeightGradients gradients = WeightGradients::host;
+    mil::autodiff::Recompute recompute = mil::autodiff::Recompute::cheap;
+};
+
 /// The two programs of a stage in training: forward with the activations that backward wants among
 /// its outputs, and backward, with the weight gradients or without them.
 mil::autodiff::Differentiated training_programs(const model::Stage& stage,
-                                                WeightGradients gradients = WeightGradients::host);
+                                                const Differentiation& wanted = {});
 
 /// What pipelines of stages have in common, whichever way the weights reach the engine: a stage
 /// differentiated once a kind, surfaces of every block, and weight gradients on the host where a
@@ -60,8 +66,7 @@ class StagePipeline : public Pipeline {
     /// Architecture and pool must outlive this. `training` false keeps no activations and has no
     /// backward().
     StagePipeline(const model::Architecture& architecture, ThreadPool& pool,
-                  const model::Form& form, bool training,
-                  WeightGradients gradients = WeightGradients::host);
+                  const model::Form& form, bool training, const Differentiation& wanted);
 
     /// One evaluation of a block's stage with bindings(); adds to times().device.
     virtual void evaluate(std::size_t block, Direction direction) = 0;
@@ -116,7 +121,7 @@ class StagePipeline : public Pipeline {
     ThreadPool& pool_;
     model::Form form_;
     bool training_;
-    WeightGradients gradients_;
+    Differentiation differentiation_;
     bool overflow_ = false;
     bool watching_ = false;
     StageHealths stage_health_;

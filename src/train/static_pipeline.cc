@@ -16,7 +16,8 @@ model::Form for_device(model::Form form, const device::Device& device) {
 
 StaticPipeline::StaticPipeline(const model::Architecture& architecture, device::Device& device,
                                ThreadPool& pool, const model::Form& form, const Options& options)
-    : StagePipeline(architecture, pool, for_device(form, device), options.training),
+    : StagePipeline(architecture, pool, for_device(form, device), options.training,
+                    {WeightGradients::host, options.recompute}),
       slots_(architecture.blocks.size()),
       queue_(device, options.failed_programs, timeline()),
       programs_(device, queue_),

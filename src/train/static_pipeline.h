@@ -25,6 +25,7 @@ class StaticPipeline final : public StagePipeline {
         bool training = false;
         std::filesystem::path failed_programs;  ///< where one that does not compile is kept
         std::set<Extra> extras;
+        mil::autodiff::Recompute recompute = mil::autodiff::Recompute::cheap;
     };
     /// Device, pool and architecture must outlive this. Compiles nothing yet. Throws
     /// Error{unsupported} for an extra that the chip cannot run.

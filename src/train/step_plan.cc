@@ -121,7 +121,8 @@ StepPlan step_plan(const Config& config, std::int64_t max_channels) {
     double weights = 0.0;  // of all blocks
     for (const auto& [kind, count] : blocks) {
         const model::Stage stage = model::make_stage(kind, architecture.config, form);
-        const auto parts = training_programs(stage);
+        const auto parts =
+            training_programs(stage, {WeightGradients::host, config.engine.recompute});
         double size = 0.0;
         for (const auto& weight : stage.weights) {
             size += static_cast<double>(stage.function.find_type(weight)->shape.elements());

@@ -35,7 +35,7 @@ void expect_lean(const mil::Function& function, const mil::WeightFiles& files,
 }
 
 void expect_lean(const model::Stage& stage) {
-    mil::autodiff::Options options{{"x"}, {stage.weights.begin(), stage.weights.end()}, true};
+    mil::autodiff::Options options{{"x"}, {stage.weights.begin(), stage.weights.end()}};
     const auto cut = mil::autodiff::differentiate(stage.function, options);
     expect_lean(stage.function, stage.files, stage.name);
     expect_lean(cut.forward, stage.files, stage.name + " forward");

@@ -31,7 +31,7 @@ Form form(DType dtype) {
 mil::Function norm_backward(const Stage& stage) {
     mil::autodiff::Options wanted;
     wanted.with_respect_to = {"x"};
-    wanted.recompute_all = true;
+    wanted.recompute = mil::autodiff::Recompute::everything;
     wanted.stop_gradients = stage.stop_gradients;
     const auto parts = mil::autodiff::differentiate(stage.function, wanted);
     EXPECT_TRUE(parts.saved.empty());

@@ -27,6 +27,8 @@ TEST(Config, MistakesAreNamed) {
     EXPECT_EQ(text("", {"model.heads=7"}),
               "[model.config] width 64 over 7 heads is no even head size; choose heads so that "
               "width / heads is even");
+    EXPECT_EQ(text("", {"engine.recompute=\"some\""}),
+              "[train.config] engine.recompute is 'some', not nothing, cheap or everything");
     const Config config = parse_config(model, "c.toml", {"train.sequence=64"}, "/");
     const Config again = parse_config(config.text(), "again", {}, "/");
     EXPECT_EQ(again.text(), config.text());

@@ -126,8 +126,8 @@ class Point {
         Random random(1);
         train::ParameterSet weights(architecture);
         weights.initialize(random);
-        step_ = std::make_unique<TrainingStep>(architecture, *device_, pool_, sizes.sequence, false,
-                                               std::move(weights));
+        step_ = std::make_unique<TrainingStep>(architecture, *device_, pool_, sizes.sequence,
+                                               TrainingStep::Options{}, std::move(weights));
         tokens_ = random_tokens(sizes.batch, sizes.sequence, sizes.config.vocabulary, random);
         first_loss_ = step_->run(tokens_).loss;  // touches memory for the first time: not counted
         memory_ = allocated_bytes() - before;

@@ -87,7 +87,7 @@ void run(const StartupOptions& options) {
     std::unique_ptr<TrainingStep> step;
     const double prepared = milliseconds([&] {
         step = std::make_unique<TrainingStep>(architecture, *device, pool, options.step.sequence,
-                                              false, std::move(*weights));
+                                              TrainingStep::Options{}, std::move(*weights));
     });
     report.row({"pipeline", prepared, ""});
     const auto tokens = random_tokens(1, options.step.sequence, config.vocabulary, random);

@@ -13,6 +13,7 @@
 #include "cli/bench/training.h"
 #include "cli/bench/training_step.h"
 #include "cli/commands.h"
+#include "train/config.h"
 #include "train/model_file.h"
 
 namespace pome::cli::bench {
@@ -23,6 +24,7 @@ struct TrainStepOptions {
     std::string json, weights, tokens;
     int steps = 5, batch = 1;
     bool overlap = false;
+    std::string recompute = "cheap";
     DeviceOptions device;
 };
 
@@ -82,7 +84,8 @@ void run(const TrainStepOptions& options) {
     const auto tokens = options.tokens.empty() ? random_tokens(options.batch, options.step.sequence,
                                                                config.vocabulary, random)
                                                : read_tokens(options, config.vocabulary);
-    TrainingStep step(architecture, *device, pool, options.step.sequence, options.overlap,
+    TrainingStep step(architecture, *device, pool, options.step.sequence,
+                      {options.overlap, train::recompute_from(options.recompute)},
                       std::move(weights));
     const double positions =
         static_cast<double>(options.batch) * static_cast<double>(options.step.sequence);
@@ -149,6 +152,7 @@ void run(const TrainStepOptions& options) {
                                 {"numerics", options.device.numerics},
                                 {"threads", pool.threads()},
                                 {"overlap", options.overlap},
+                                {"recompute", options.recompute},
                                 {"steps", options.steps},
                                 {"ms_median", ms},
                                 {"ms_min", *std::min_element(all.begin(), all.end())},
@@ -193,6 +197,10 @@ void add_train_step(CLI::App& bench) {
                         "and then its targets, 32-bit integers");
     command->add_flag("--overlap", options->overlap,
                       "weight gradients beside the device's evaluations");
+    command
+        ->add_option("--recompute", options->recompute,
+                     "nothing, cheap or everything: what backward programs compute again")
+        ->capture_default_str();
     command->add_option("--json", options->json, "also write the figures to this file");
     options->device.add_to(*command);
     command->footer("Example:\n  pome bench train_step --model stories15M --steps 3");

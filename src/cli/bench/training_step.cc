@@ -10,7 +10,7 @@
 namespace pome::cli::bench {
 
 TrainingStep::TrainingStep(model::Architecture architecture, device::Device& device,
-                           ThreadPool& pool, std::int64_t sequence, bool overlap,
+                           ThreadPool& pool, std::int64_t sequence, const Options& options,
                            train::ParameterSet weights)
     : architecture_(std::move(architecture)),
       pool_(pool),
@@ -19,9 +19,10 @@ TrainingStep::TrainingStep(model::Architecture architecture, device::Device& dev
       gradients_(architecture_),
       m_(architecture_),
       v_(architecture_),
-      pipeline_(architecture_, device, pool, train::stage_form({}, sequence), {.training = true}),
+      pipeline_(architecture_, device, pool, train::stage_form({}, sequence),
+                {.training = true, .recompute = options.recompute}),
       model_(architecture_, pipeline_, pool, sequence) {
-    if (overlap) {
+    if (options.overlap) {
         pipeline_.overlap_weight_gradients(pool.threads());
     }
     pipeline_.stage_weights(weights_);

@@ -22,9 +22,13 @@ struct StepFigures {
 /// AdamW, staging.
 class TrainingStep {
   public:
+    struct Options {
+        bool overlap = false;
+        mil::autodiff::Recompute recompute = mil::autodiff::Recompute::cheap;
+    };
     /// `device` and `pool` must outlive this.
     TrainingStep(model::Architecture architecture, device::Device& device, ThreadPool& pool,
-                 std::int64_t sequence, bool overlap, train::ParameterSet weights);
+                 std::int64_t sequence, const Options& options, train::ParameterSet weights);
 
     /// One update on sequences one after another: of each its tokens and then its targets.
     StepFigures run(std::span<const std::int32_t> tokens);

@@ -58,16 +58,17 @@ struct HostGradient {
     bool transposed = false;
 };
 
+/// Which forward values that it needs the backward function computes again instead of taking them
+/// as saved ones: none (but views), those that cheap ops give from what is there anyway, or all, from the
+/// parameters.
+enum class Recompute : std::uint8_t { nothing, cheap, everything };
+
 struct Options {
     std::vector<std::string> with_respect_to;  ///< parameters whose gradients are wanted
     /// Parameters (subset of with_respect_to) used only as an operand of matmul whose gradient the
     /// host computes.
     std::set<std::string, std::less<>> host_gradients;
-    /// Compute cheap forward values again in the backward function instead of saving them.
-    bool recompute = true;
-    /// Save nothing: the backward function computes every forward value that it needs from the
-    /// parameters.
-    bool recompute_all = false;
+    Recompute recompute = Recompute::cheap;
     /// Values that are taken for constants: no gradient flows through them. Right where the outputs
     /// do not depend on them, as on a scale that cancels.
     std::set<std::string, std::less<>> stop_gradients = {};

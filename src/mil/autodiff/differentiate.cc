@@ -129,6 +129,12 @@ class Differentiator {
         return options_.host_gradients.contains(underlying(name));
     }
 
+    /// Whether its result may be computed again where that saves elements; a view always may.
+    bool may_compute_again(const Operation& operation) const {
+        return operation.op == "reshape" ||
+               (options_.recompute != Recompute::nothing && is_cheap(operation.op));
+    }
+
     /// Elements that would have to be saved in addition to have `name` in the backward function.
     std::int64_t cost(const std::string& name, std::set<std::string>& counted) const {
         if (values_.contains(name) || is_parameter(name) || known_.at(name).constant != nullptr ||
@@ -137,7 +143,7 @@ class Differentiator {
         }
         const std::int64_t own = known_.at(name).type.shape.elements();
         const Operation& operation = *producer_.at(name);
-        if (!options_.recompute || !is_cheap(operation.op)) {
+        if (!may_compute_again(operation)) {
             return own;
         }
         std::int64_t again = 0;
@@ -160,10 +166,10 @@ class Differentiator {
             return values_[name] = backward_.input(name, known.type);
         }
         const Operation& operation = *producer_.at(name);
-        if (options_.recompute_all) {
+        if (options_.recompute == Recompute::everything) {
             return compute_again(operation, name);
         }
-        if (options_.recompute && is_cheap(operation.op)) {
+        if (may_compute_again(operation)) {
             std::set<std::string> counted;
             std::int64_t again = 0;
             for_operands(operation,
@@ -209,7 +215,8 @@ class Differentiator {
     std::vector<std::string> saved_;
     struct PendingHost {
         HostGradient gradient;
-        std::string left_value;  // in the backward function, before renaming
+        std::string left_value;   // in the backward function, before renaming
+        std::string right_value;  // likewise; empty where it is saved or an input
         std::string wanted_name;
     };
     std::vector<PendingHost> host_;
@@ -356,15 +363,23 @@ void Differentiator::add_host_gradient(const Operation& operation, bool paramete
     // Whoever owns the elements: a saved value or an input of the forward function, of which
     // `other` is a view.
     const std::string right = underlying(other);
-    if (!is_parameter(right) && !values_.contains(right)) {
-        save(right);
-    }
-    if (!is_parameter(right) && std::find(saved_.begin(), saved_.end(), right) == saved_.end()) {
-        saved_.push_back(right);
+    std::string right_value;
+    if (options_.recompute == Recompute::everything && !is_parameter(right)) {
+        right_value = forward_value(right).name;
+    } else {
+        if (!is_parameter(right) && !values_.contains(right)) {
+            save(right);
+        }
+        if (!is_parameter(right) &&
+            std::find(saved_.begin(), saved_.end(), right) == saved_.end()) {
+            saved_.push_back(right);
+        }
     }
     // y = W x gives dW = dy x^T; y = W^T x gives its transpose.
-    host_.push_back(
-        {{underlying(name_of("x")), "", right, tx}, gradients_.at(result).name, "d_" + result});
+    host_.push_back({{underlying(name_of("x")), "", right, tx},
+                     gradients_.at(result).name,
+                     right_value,
+                     "d_" + result});
 }
 
 void Differentiator::give_gradients() {
@@ -425,13 +440,15 @@ void Differentiator::finish_names(Differentiated& result) {
             backward_.output(backward_.rename(copy, wanted));
         }
     }
+    const auto operand = [&](const std::string& value, const std::string& wanted) {
+        const std::string owner = source(renamed.contains(value) ? renamed[value] : value);
+        return parameter_of_backward(owner) != nullptr ? owner : final_name(owner, wanted);
+    };
     for (auto& pending : host_) {
-        const std::string owner =
-            source(renamed.contains(pending.left_value) ? renamed[pending.left_value]
-                                                        : pending.left_value);
-        pending.gradient.left = parameter_of_backward(owner) != nullptr
-                                    ? owner
-                                    : final_name(owner, pending.wanted_name);
+        pending.gradient.left = operand(pending.left_value, pending.wanted_name);
+        if (!pending.right_value.empty()) {
+            pending.gradient.right = operand(pending.right_value, pending.gradient.right);
+        }
         result.host_gradients.push_back(pending.gradient);
     }
 }

@@ -11,7 +11,7 @@ namespace {
 void prove_stage(const model::Stage& stage, const std::string& chip) {
     SCOPED_TRACE(stage.name + " on " + chip);
     // As the dynamic pipeline cuts it: weight gradients are the host's.
-    mil::autodiff::Options options{{"x"}, {stage.weights.begin(), stage.weights.end()}, true};
+    mil::autodiff::Options options{{"x"}, {stage.weights.begin(), stage.weights.end()}};
     options.with_respect_to.insert(options.with_respect_to.end(), stage.weights.begin(),
                                    stage.weights.end());
     const auto cut = mil::autodiff::differentiate(stage.function, options);

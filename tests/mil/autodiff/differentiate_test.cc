@@ -129,7 +129,7 @@ TEST(Autodiff, NothingSavedAndConstantsByOrder) {
     options.with_respect_to = {"x"};
     options.stop_gradients = {"top"};
     EXPECT_FALSE(differentiate(function, options).saved.empty());
-    options.recompute_all = true;
+    options.recompute = mil::autodiff::Recompute::everything;
     const Differentiated parts = differentiate(function, options);
     EXPECT_TRUE(parts.saved.empty());
     ASSERT_NO_THROW(verify(make_program(parts.backward)));
@@ -172,7 +172,7 @@ TEST(Autodiff, RefusesWhatItCannotDo) {
         const Value x = b.input("x", Type::tensor(DType::fp16, {1, 4, 1, 8}));
         build(b, {x});
         const Function function = b.take();
-        return error_text([&] { differentiate(function, {{"x"}, std::move(host), true}); });
+        return error_text([&] { differentiate(function, {{"x"}, std::move(host)}); });
     };
     EXPECT_EQ(
         gradient_of([](Builder& b, const auto& in) { b.output(b.unary("floor", in[0])); }, {}),
