@@ -26,6 +26,9 @@ class MappedFile {
     MappedFile& operator=(MappedFile&& other) noexcept;
 
     std::span<const std::byte> bytes() const { return {data_, size_}; }
+    /// Says that a part of bytes() is not needed for now: its memory may be used for something
+    /// else, and whoever reads it again reads the file again.
+    void forget(std::span<const std::byte> part) const;
 
   private:
     const std::byte* data_ = nullptr;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -24,9 +25,9 @@ constexpr int deepest_state = 64;
 
 /// FNV-1a over eight bytes at a time: finds torn and swapped files, not forgeries. The shift brings
 /// high bits, which a product never moves down, to the low ones.
-std::uint64_t checksum(std::span<const std::byte> bytes) {
+/// Goes on with the hash of what came before, a multiple of eight bytes.
+std::uint64_t checksum(std::span<const std::byte> bytes, std::uint64_t hash) {
     constexpr std::uint64_t prime = 0x100000001B3U;
-    std::uint64_t hash = 0xCBF29CE484222325U;
     std::size_t i = 0;
     for (; i + 8 <= bytes.size(); i += 8) {
         std::uint64_t word = 0;
@@ -45,9 +46,19 @@ struct Seal {
     std::string checksum;
 };
 
+/// Reads a file some megabytes at a time: it does not come to lie in memory beside the tensors that
+/// were written from there, or that will be read from it.
 Seal seal_of(const std::filesystem::path& file) {
+    constexpr std::size_t piece = std::size_t{4} << 20;
     const MappedFile mapped(file);
-    return {mapped.bytes().size(), fmt::format("{:016x}", checksum(mapped.bytes()))};
+    std::uint64_t hash = 0xCBF29CE484222325U;
+    for (auto left = mapped.bytes(); !left.empty();) {
+        const auto now = left.first(std::min(piece, left.size()));
+        hash = checksum(now, hash);
+        mapped.forget(now);
+        left = left.subspan(now.size());
+    }
+    return {mapped.bytes().size(), fmt::format("{:016x}", hash)};
 }
 
 void check_seal(const std::filesystem::path& file, const nlohmann::json& state) {

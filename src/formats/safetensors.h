@@ -35,6 +35,8 @@ class SafetensorsFile {
 
     const std::map<std::string, Tensor, std::less<>>& tensors() const { return tensors_; }
     const std::map<std::string, std::string, std::less<>>& metadata() const { return metadata_; }
+    /// Says that a tensor was read: its bytes need no memory until they are read again.
+    void forget(const Tensor& tensor) const { file_.forget(tensor.bytes); }
 
   private:
     MappedFile file_;

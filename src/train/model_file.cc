@@ -173,6 +173,7 @@ void fill(ParameterSet& set, const formats::SafetensorsFile& file, const std::st
                      name, k, values[k]);
             }
         }
+        file.forget(found->second);
     }
 }
 

@@ -59,8 +59,8 @@ struct HostGradient {
 };
 
 /// Which forward values that it needs the backward function computes again instead of taking them
-/// as saved ones: none (but views), those that cheap ops give from what is there anyway, or all, from the
-/// parameters.
+/// as saved ones: none (but views), those that cheap ops give from what is there anyway, or all,
+/// from the parameters.
 enum class Recompute : std::uint8_t { nothing, cheap, everything };
 
 struct Options {
