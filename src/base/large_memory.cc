@@ -38,13 +38,15 @@ bool huge_pages() {
 
 std::byte* allocate_large(std::size_t bytes) {
     const std::size_t alignment = alignment_of(bytes);
+    [[maybe_unused]] const bool huge =
+        alignment == huge_page && huge_pages();  // may throw: before there is memory
     // (Sanitizers end the program where new would throw.)
     void* memory = ::operator new[](bytes, std::align_val_t{alignment}, std::nothrow);
     if (memory == nullptr) {
         throw std::bad_alloc();
     }
 #if defined(__linux__)
-    if (alignment == huge_page && huge_pages()) {
+    if (huge) {
         // Whole pages of the block alone; a system without huge pages refuses, and nothing is lost.
         static_cast<void>(::madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE));
     }

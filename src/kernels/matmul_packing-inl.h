@@ -243,20 +243,20 @@ inline PackedColumns pack_float_columns(const FloatMatrix& b, std::int64_t first
                                         float* memory) {
     const hn::ScalableTag<float> d;
     const std::int64_t count = std::min(panel_width, b.columns - first);
-    const float* from = b.data + first * b.column_stride;
     if (b.column_stride == 1 && count == panel_width) {
         const auto by = hn::Set(d, factor);
         for (std::int64_t k = 0; k < b.rows; ++k) {
-            const float* row = from + k * b.row_stride;
+            const float* row = b.data + k * b.row_stride + first;
             float* to = memory + k * panel_width;
             hn::Store(hn::Mul(by, hn::LoadU(d, row)), d, to);
             hn::Store(hn::Mul(by, hn::LoadU(d, row + lanes)), d, to + lanes);
         }
     } else {
         for (std::int64_t k = 0; k < b.rows; ++k) {
+            const float* row = b.data + k * b.row_stride + first * b.column_stride;
             float* to = memory + k * panel_width;
             for (std::int64_t c = 0; c < panel_width; ++c) {
-                to[c] = c < count ? factor * from[k * b.row_stride + c * b.column_stride] : 0.0F;
+                to[c] = c < count ? factor * row[c * b.column_stride] : 0.0F;
             }
         }
     }
@@ -390,12 +390,11 @@ inline PlainRows pack_plain_rows(const Matrix& a, std::int64_t first, float* mem
 /// The same of floats: rows whose elements are neighbours are read where they lie.
 inline PlainRows pack_float_rows(const FloatMatrix& a, std::int64_t first, float* memory) {
     const std::int64_t count = std::min(block_rows, a.rows - first);
-    const float* from = a.data + first * a.row_stride;
-    if (a.column_stride == 1 && count == block_rows) {
-        return {from, a.row_stride, 1};
+    if (a.column_stride == 1 && count == block_rows && a.columns > 0) {
+        return {a.data + first * a.row_stride, a.row_stride, 1};
     }
     for (std::int64_t k = 0; k < a.columns; ++k) {
-        const float* step = from + k * a.column_stride;
+        const float* step = a.data + first * a.row_stride + k * a.column_stride;
         float* to = memory + k * block_rows;
         if (a.row_stride == 1 && count == block_rows) {
             std::memcpy(to, step, block_rows * sizeof(float));
