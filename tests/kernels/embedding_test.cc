@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "kernels/targets.h"
 
 namespace pome::kernels {
 namespace {
@@ -40,13 +41,15 @@ TEST(Embedding, GathersAndScattersWhatPlainLoopsDo) {
         }
         for (const int threads : {1, 2}) {
             ThreadPool pool(threads);
-            std::vector<float> x(expected.size()), gradient = table;
-            embedding_gather(table.data(), static_cast<std::int64_t>(channels), tokens, x.data(),
-                             pool);
-            EXPECT_EQ(x, expected);
-            embedding_scatter(dx.data(), static_cast<std::int64_t>(channels), tokens,
-                              gradient.data(), pool);
-            EXPECT_EQ(gradient, sums);
+            for_every_target([&] {
+                std::vector<float> x(expected.size()), gradient = table;
+                embedding_gather(table.data(), static_cast<std::int64_t>(channels), tokens,
+                                 x.data(), pool);
+                EXPECT_EQ(x, expected);
+                embedding_scatter(dx.data(), static_cast<std::int64_t>(channels), tokens,
+                                  gradient.data(), pool);
+                EXPECT_EQ(gradient, sums);
+            });
         }
     }
 }
