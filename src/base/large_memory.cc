@@ -1,10 +1,8 @@
 #include "base/large_memory.h"
 
-#include <cstdlib>
 #include <new>
-#include <string_view>
 
-#include "base/error.h"
+#include "base/environment.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -19,18 +17,8 @@ std::size_t alignment_of(std::size_t bytes) {
     return bytes >= 2 * huge_page ? huge_page : line;
 }
 
-bool read_setting() {
-    const char* const given = std::getenv("POME_HUGE_PAGES");
-    const std::string_view setting = given == nullptr ? "on" : given;
-    if (setting != "on" && setting != "off") {
-        fail(Code::invalid_argument, "base.large_memory", "POME_HUGE_PAGES is '{}': say on or off",
-             setting);
-    }
-    return setting == "on";
-}
-
 bool huge_pages() {
-    static const bool wanted = read_setting();
+    static const bool wanted = environment_switch("POME_HUGE_PAGES", "base.large_memory");
     return wanted;
 }
 

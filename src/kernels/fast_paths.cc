@@ -2,25 +2,17 @@
 
 #include <hwy/targets.h>
 
-#include <cstdlib>
-#include <string_view>
-
-#include "base/error.h"
+#include "base/environment.h"
 
 namespace pome::kernels {
 namespace {
 
 bool read_setting() {
-    const char* const given = std::getenv("POME_FAST_PATHS");
-    const std::string_view setting = given == nullptr ? "on" : given;
-    if (setting != "on" && setting != "off") {
-        fail(Code::invalid_argument, "kernels.fast_paths", "POME_FAST_PATHS is '{}': say on or off",
-             setting);
-    }
-    if (setting == "off") {
+    const bool on = environment_switch("POME_FAST_PATHS", "kernels.fast_paths");
+    if (!on) {
         hwy::DisableTargets(~(HWY_SCALAR | HWY_EMU128));
     }
-    return setting == "on";
+    return on;
 }
 
 }  // namespace

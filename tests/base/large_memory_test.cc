@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "support/process_memory.h"
 
 namespace pome {
 namespace {
@@ -47,31 +48,18 @@ TEST(LargeMemory, MoreThanThereIsIsRefused) {
 }
 
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-/// The kilobytes of a field of /proc/self/smaps_rollup; -1 where the system does not say.
-long kilobytes(const std::string& field) {
-    std::ifstream file("/proc/self/smaps_rollup");
-    for (std::string word; file >> word;) {
-        if (word == field + ":") {
-            long value = -1;
-            file >> value;
-            return value;
-        }
-    }
-    return -1;
-}
-
 TEST(LargeMemory, LiesInHugePagesWhereTheSystemGrantsThem) {
     std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
     std::string setting;
     std::getline(file, setting);
-    const long before = kilobytes("AnonHugePages");
+    const long before = test::process_kilobytes("smaps_rollup", "AnonHugePages");
     const char* const wanted = std::getenv("POME_HUGE_PAGES");
     if (before < 0 || setting.empty() || setting.find("[never]") != std::string::npos ||
         (wanted != nullptr && std::string(wanted) == "off")) {
         GTEST_SKIP() << "no huge pages here: " << setting;
     }
     LargeVector<char> values(32 * huge_page, 'x');
-    const long now = kilobytes("AnonHugePages");
+    const long now = test::process_kilobytes("smaps_rollup", "AnonHugePages");
     if (now == before) {
         GTEST_SKIP() << "the system has no huge page to spare";
     }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "formats/checkpoint.h"
+#include "support/process_memory.h"
 #include "support/test_data.h"
 #include "train/model_file.h"
 
@@ -16,17 +17,8 @@ namespace {
 
 constexpr double mega = 1 << 20;
 
-/// A field of /proc/self/status in megabytes; -1 where it is not there.
 double megabytes(const std::string& field) {
-    std::ifstream file("/proc/self/status");
-    for (std::string word; file >> word;) {
-        if (word == field + ":") {
-            double kilobytes = -1024.0;
-            file >> kilobytes;
-            return kilobytes / 1024.0;
-        }
-    }
-    return -1.0;
+    return static_cast<double>(test::process_kilobytes("status", field)) / 1024.0;
 }
 
 /// How far resident memory rises above what it is now while body() runs; -1 where the system does
