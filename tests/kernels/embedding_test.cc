@@ -41,13 +41,11 @@ TEST(Embedding, GathersAndScattersWhatPlainLoopsDo) {
         }
         for (const int threads : {1, 2}) {
             ThreadPool pool(threads);
-            for_every_target([&] {
+            for_every_target([&, count = static_cast<std::int64_t>(channels)] {
                 std::vector<float> x(expected.size()), gradient = table;
-                embedding_gather(table.data(), static_cast<std::int64_t>(channels), tokens,
-                                 x.data(), pool);
+                embedding_gather(table.data(), count, tokens, x.data(), pool);
                 EXPECT_EQ(x, expected);
-                embedding_scatter(dx.data(), static_cast<std::int64_t>(channels), tokens,
-                                  gradient.data(), pool);
+                embedding_scatter(dx.data(), count, tokens, gradient.data(), pool);
                 EXPECT_EQ(gradient, sums);
             });
         }
