@@ -1,8 +1,5 @@
 #include "kernels/rmsnorm.h"
 
-// Vectors whose size the compiler does not know cannot be kept in arrays.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
-
 #include <algorithm>
 #include <vector>
 
@@ -221,12 +218,6 @@ void rmsnorm_gain_gradient(std::int64_t channels, std::int64_t positions, const 
                 dy + c * positions, x + c * positions, root, positions));
         }
     });
-}
-
-void rmsnorm_input_gradient(std::int64_t channels, std::int64_t positions, const float* x,
-                            const float* gain, const float* root, const float* dy, float* dx,
-                            ThreadPool& pool) {
-    rmsnorm_backward(channels, positions, x, gain, root, dy, dx, nullptr, pool);
 }
 
 }  // namespace pome::kernels

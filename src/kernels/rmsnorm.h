@@ -20,16 +20,14 @@ void rmsnorm_root(std::int64_t channels, std::int64_t positions, const float* x,
                   float* root, ThreadPool& pool);
 
 /// dx(c,s) += root(s) * (gain(c) dy(c,s) - x(c,s) root(s)^2 / channels * sum_c gain(c) dy(c,s)
-/// x(c,s)), dgain(c) += sum_s dy(c,s) x(c,s) root(s). `root` is the forward pass's.
+/// x(c,s)), dgain(c) += sum_s dy(c,s) x(c,s) root(s). `root` is the forward pass's; dgain
+/// [channels] may be null.
 void rmsnorm_backward(std::int64_t channels, std::int64_t positions, const float* x,
                       const float* gain, const float* root, const float* dy, float* dx,
                       float* dgain, ThreadPool& pool);
 
-// Its halves: dgain alone, dx alone.
+/// dgain alone.
 void rmsnorm_gain_gradient(std::int64_t channels, std::int64_t positions, const float* x,
                            const float* root, const float* dy, float* dgain, ThreadPool& pool);
-void rmsnorm_input_gradient(std::int64_t channels, std::int64_t positions, const float* x,
-                            const float* gain, const float* root, const float* dy, float* dx,
-                            ThreadPool& pool);
 
 }  // namespace pome::kernels

@@ -190,8 +190,8 @@ void LanguageModel::normalize_backward(std::size_t at, const std::string& norm,
     compare(Extra::norm_backward, compared_sequences * static_cast<std::int64_t>(streams_.size()),
             [&] {
                 compared_.resize(dx_.size());
-                kernels::rmsnorm_input_gradient(width, sequence_, x, gain, root, dy,
-                                                compared_.data(), pool_);
+                kernels::rmsnorm_backward(width, sequence_, x, gain, root, dy, compared_.data(),
+                                          nullptr, pool_);
             });
 }
 

@@ -7,22 +7,18 @@
 #include <vector>
 
 #include "base/random.h"
+#include "support/normal_floats.h"
 
 namespace pome::kernels {
 namespace {
+
+using test::normal_floats;
 
 constexpr std::int64_t channels = 24, positions = 40, vocabulary = 70;
 constexpr ClassifierSizes sizes{channels, positions, vocabulary};
 
 class Classifier : public testing::Test {
   protected:
-    std::vector<float> normal(std::int64_t count) {
-        std::vector<float> values(static_cast<std::size_t>(count));
-        for (auto& value : values) {
-            value = static_cast<float>(random_.normal());
-        }
-        return values;
-    }
     static double at(const std::vector<float>& values, std::int64_t index) {
         return static_cast<double>(values[static_cast<std::size_t>(index)]);
     }
@@ -38,12 +34,13 @@ class Classifier : public testing::Test {
     Random random_{1};
     ThreadPool pool_{2};
     MatmulScratch scratch_;
-    std::vector<float> x_ = normal(channels * positions), weights_ = normal(vocabulary * channels),
-                       logits_ = normal(positions * vocabulary);
+    std::vector<float> x_ = normal_floats(channels * positions, random_),
+                       weights_ = normal_floats(vocabulary * channels, random_),
+                       logits_ = normal_floats(positions * vocabulary, random_);
 };
 
 TEST_F(Classifier, Logits) {
-    auto y = normal(positions * vocabulary);  // overwritten
+    auto y = normal_floats(positions * vocabulary, random_);  // overwritten
     classifier_logits(sizes, x_.data(), weights_.data(), y.data(), pool_, scratch_);
     for (std::int64_t s = 0; s < positions; ++s) {
         for (std::int64_t v = 0; v < vocabulary; ++v) {
@@ -58,7 +55,7 @@ TEST_F(Classifier, Logits) {
 }
 
 TEST_F(Classifier, InputGradient) {
-    auto dx = normal(channels * positions);  // overwritten
+    auto dx = normal_floats(channels * positions, random_);  // overwritten
     classifier_input_gradient(sizes, weights_.data(), logits_.data(), 0.5F, dx.data(), pool_,
                               scratch_);
     for (std::int64_t c = 0; c < channels; ++c) {
@@ -75,7 +72,7 @@ TEST_F(Classifier, InputGradient) {
 }
 
 TEST_F(Classifier, WeightGradientIsAdded) {
-    const auto before = normal(vocabulary * channels);
+    const auto before = normal_floats(vocabulary * channels, random_);
     auto dw = before;
     classifier_weight_gradient(sizes, logits_.data(), x_.data(), 0.5F, dw.data(), pool_, scratch_);
     for (std::int64_t v = 0; v < vocabulary; ++v) {

@@ -6,17 +6,12 @@
 
 #include "base/random.h"
 #include "kernels/targets.h"
+#include "support/normal_floats.h"
 
 namespace pome::kernels {
 namespace {
 
-std::vector<float> normal(std::size_t count, Random& random) {
-    std::vector<float> values(count);
-    for (float& value : values) {
-        value = static_cast<float>(random.normal());
-    }
-    return values;
-}
+using test::normal_floats;
 
 /// Whole and broken squares of channels and positions; few tokens, so that most come twice.
 TEST(Embedding, GathersAndScattersWhatPlainLoopsDo) {
@@ -25,8 +20,8 @@ TEST(Embedding, GathersAndScattersWhatPlainLoopsDo) {
     for (const auto& [channels, positions] :
          {std::pair<std::size_t, std::size_t>{1, 1}, {16, 16}, {40, 7}, {33, 50}, {100, 64}}) {
         SCOPED_TRACE(std::to_string(channels) + " x " + std::to_string(positions));
-        const auto table = normal(vocabulary * channels, random);
-        const auto dx = normal(channels * positions, random);
+        const auto table = normal_floats(vocabulary * channels, random);
+        const auto dx = normal_floats(channels * positions, random);
         std::vector<std::int32_t> tokens(positions);
         for (auto& token : tokens) {
             token = static_cast<std::int32_t>(random.below(vocabulary));

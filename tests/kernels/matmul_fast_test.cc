@@ -8,9 +8,12 @@
 
 #include "base/random.h"
 #include "kernels/matmul.h"
+#include "support/normal_floats.h"
 
 namespace pome::kernels {
 namespace {
+
+using test::normal_floats;
 
 std::vector<fp16> draw(std::int64_t count, double deviation, Random& random) {
     std::vector<fp16> values(static_cast<std::size_t>(count));
@@ -116,14 +119,6 @@ TEST(MatmulAdd, AddsInFp32StepByStep) {
     }
 }
 
-std::vector<float> normal(std::int64_t count, Random& random) {
-    std::vector<float> values(static_cast<std::size_t>(count));
-    for (auto& value : values) {
-        value = static_cast<float>(random.normal());
-    }
-    return values;
-}
-
 /// Every layout of the operands and of y, results added and not, more steps than are packed at
 /// once.
 TEST(MatmulFloats, EqualsSumsInDoubleWithinTheirRounding) {
@@ -142,9 +137,9 @@ TEST(MatmulFloats, EqualsSumsInDoubleWithinTheirRounding) {
                 SCOPED_TRACE(std::to_string(m) + " x " + std::to_string(k) + " x " +
                              std::to_string(n) + ", layout " + std::to_string(layout));
                 Random random(static_cast<std::uint64_t>(m * 1000 + k));
-                const auto a = normal(m * k, random), b = normal(n * k, random);
+                const auto a = normal_floats(m * k, random), b = normal_floats(n * k, random);
                 const std::int64_t pitch = (y_by_columns ? m : n) + 3;
-                const auto before = normal(pitch * (y_by_columns ? n : m), random);
+                const auto before = normal_floats(pitch * (y_by_columns ? n : m), random);
                 const FloatMatrix a_of{a.data(), m, k, a_by_columns ? 1 : k, a_by_columns ? m : 1},
                     b_of{b.data(), k, n, b_by_columns ? 1 : n, b_by_columns ? k : 1};
                 std::vector<float> first;
