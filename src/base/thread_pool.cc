@@ -42,7 +42,7 @@ int threads_or_hardware(int threads) {
 
 ThreadPool::ThreadPool(int threads)
     : taken_in_(static_cast<std::size_t>(threads_or_hardware(threads))) {
-    for (int i = 1; i < threads_or_hardware(threads); ++i) {
+    for (int i = 1; i < static_cast<int>(taken_in_.size()); ++i) {
         workers_.emplace_back([this, i] { work(i); });
     }
 }

@@ -15,12 +15,16 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-struct FastKernel {
+/// What the kernels here have in common: operands as plain floats.
+struct PlainKernel {
     using Rows = PlainRows;
     static constexpr bool bounded = false;
     static constexpr bool ieee = true;
 
     static std::int64_t rows_size(std::int64_t inner) { return block_rows * padded(inner); }
+};
+
+struct FastKernel : PlainKernel {
     static PlainRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
         return pack_plain_rows(a, first, memory);
     }
@@ -177,7 +181,7 @@ inline void multiply_into(const FloatResults& results, const PlainRows* rows, st
         const FastKernel::Slice slice{k, std::min(slice_steps, inner - k), k == 0 && !results.adds,
                                       false};
         for (std::int64_t i = 0; i < blocks; ++i) {
-            if (k == 0 && at[i].sums_step != panel_width) {  // the next panel's
+            if (k == 0 && at[i].sums != tiles[i]) {  // the next panel's
                 for (std::int64_t r = 0; r < block_rows; ++r) {
                     const float* next = at[i].sums + r * at[i].sums_step + panel_width;
                     __builtin_prefetch(next, 1);
@@ -197,12 +201,7 @@ inline void multiply_into(const FloatResults& results, const PlainRows* rows, st
 }
 
 /// The same products, added to sums in memory.
-struct SumKernel {
-    using Rows = PlainRows;
-    static constexpr bool bounded = false;
-    static constexpr bool ieee = true;
-
-    static std::int64_t rows_size(std::int64_t inner) { return FastKernel::rows_size(inner); }
+struct SumKernel : PlainKernel {
     static PlainRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
         return pack_plain_rows(a, first, memory);
     }
@@ -218,12 +217,7 @@ struct SumKernel {
 };
 
 /// Products of fp32 operands.
-struct FloatKernel {
-    using Rows = PlainRows;
-    static constexpr bool bounded = false;
-    static constexpr bool ieee = true;
-
-    static std::int64_t rows_size(std::int64_t inner) { return FastKernel::rows_size(inner); }
+struct FloatKernel : PlainKernel {
     static PlainRows pack_rows(const FloatMatrix& a, std::int64_t first, float* memory) {
         return pack_float_rows(a, first, memory);
     }

@@ -163,9 +163,10 @@ std::unique_ptr<Pipeline> make_pipeline(const Config& config,
                                       .scale_products = config.engine.product_scale,
                                       .recompute = config.engine.recompute});
     } else {
-        StaticPipeline::Options options{
-            .training = true, .failed_programs = failed_programs, .extras = {}};
-        options.recompute = config.engine.recompute;
+        StaticPipeline::Options options{.training = true,
+                                        .failed_programs = failed_programs,
+                                        .extras = {},
+                                        .recompute = config.engine.recompute};
         for (const auto& name : config.engine.extras.value_or(std::vector<std::string>{})) {
             options.extras.insert(extra_from(name));
         }
