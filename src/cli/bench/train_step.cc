@@ -200,7 +200,8 @@ void add_train_step(CLI::App& bench) {
     command
         ->add_option("--recompute", options->recompute,
                      "nothing, cheap or everything: what backward programs compute again")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->check(CLI::IsMember({"nothing", "cheap", "everything"}));
     command->add_option("--json", options->json, "also write the figures to this file");
     options->device.add_to(*command);
     command->footer("Example:\n  pome bench train_step --model stories15M --steps 3");
