@@ -70,21 +70,24 @@ HWY_INLINE V combine(D d, V x, V y) {
     return coerce ? hn::Add(result, zero) : result;
 }
 
-/// The bits of combine()'s result, with less work: ties go away from zero when the hardware's
-/// rounding to even is given the next float away from zero. That moves nothing else past a tie: a
-/// float of an exact product or sum that is not a tie is at least two units in its last place from
-/// one (its lowest bit is zero), so is a sum of operands more than 2^12 apart, and a quotient is
-/// 2^-22 away where a unit is 2^-23.
-template <Binary op, bool coerce, bool away, class D, class V = hn::Vec<D>>
-HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> combine_bits(D d, V x, V y) {
-    constexpr bool rounds = op != Binary::maximum && op != Binary::minimum;
-    V result = rounds ? exact<op, coerce>(d, x, y) : combine<op, coerce, away>(d, x, y);
-    if constexpr (rounds && away) {
+/// The bits of combine()'s result, with less work. `past_ties` is 1 where ties go away from zero,
+/// else 0: they do when the hardware's rounding to even is given the next float away from zero.
+/// That moves nothing else past a tie: a float of an exact product or sum that is not a tie is at
+/// least two units in its last place from one (its lowest bit is zero), so is a sum of operands
+/// more than 2^12 apart, and a quotient is 2^-22 away where a unit is 2^-23.
+template <Binary op, bool coerce, class D, class V = hn::Vec<D>>
+HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> combine_bits(
+    D d, V x, V y, [[maybe_unused]] hn::Vec<hn::RebindToUnsigned<D>> past_ties) {
+    V result = hn::Zero(d);
+    if constexpr (op == Binary::maximum || op == Binary::minimum) {
+        result = combine<op, coerce, false>(d, x, y);
+    } else {
+        result = exact<op, coerce>(d, x, y);
         const hn::RebindToUnsigned<D> du;
         const auto bits = hn::BitCast(du, result);
         const auto finite =
             hn::Lt(hn::And(bits, hn::Set(du, 0x7FFFFFFFU)), hn::Set(du, 0x7F800000U));
-        result = hn::BitCast(d, hn::Add(bits, hn::IfThenElseZero(finite, hn::Set(du, 1U))));
+        result = hn::BitCast(d, hn::Add(bits, hn::IfThenElseZero(finite, past_ties)));
     }
     const auto halves = narrow_bits(d, result);
     if constexpr (!coerce) {

@@ -4,6 +4,7 @@
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -17,14 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 
 /// What a call's operands are. A square has no sign to take away, and one operand to load.
-enum class Operands : std::uint8_t { both_whole, x_scalar, y_scalar, both_scalar, square };
-
-constexpr bool x_is_one(Operands operands) {
-    return operands == Operands::x_scalar || operands == Operands::both_scalar;
-}
-constexpr bool y_is_one(Operands operands) {
-    return operands == Operands::y_scalar || operands == Operands::both_scalar;
-}
+enum class Operands : std::uint8_t { both_whole, x_scalar, y_scalar, square };
 
 #if HWY_TARGET != HWY_SCALAR
 
@@ -41,10 +35,11 @@ HWY_INLINE V load_operand(D d, [[maybe_unused]] V all, [[maybe_unused]] const fp
 /// The elements from the first on for which sums, differences or products need no care for special
 /// values, `vectors` vectors at a time; returns how many. Of finite operands results are finite as
 /// floats, so that only -0 is left to coerce; of others none is.
-template <Binary op, bool away, Operands operands, int vectors>
+template <Binary op, Operands operands, int vectors>
 HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>> x_all,
                                    const fp16* y, hn::Vec<hn::ScalableTag<float>> y_all, fp16* out,
-                                   std::int64_t count) {
+                                   std::int64_t count,
+                                   hn::Vec<hn::ScalableTag<std::uint32_t>> past_ties) {
     const hn::ScalableTag<float> d;
     const hn::RebindToUnsigned<decltype(d)> du;
     const hn::Rebind<std::uint16_t, decltype(d)> du16;
@@ -55,12 +50,12 @@ HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>
         auto special = hn::Zero(d);  // NaN as soon as a result is no number
         for (int j = 0; j < vectors; ++j) {
             const std::int64_t at = i + j * lanes;
-            const auto first = load_operand<x_is_one(operands)>(d, x_all, x + at);
+            const auto first = load_operand<operands == Operands::x_scalar>(d, x_all, x + at);
             if constexpr (operands == Operands::square) {
                 results[j] = exact<op, false>(d, first, first);
             } else {
-                results[j] =
-                    exact<op, false>(d, first, load_operand<y_is_one(operands)>(d, y_all, y + at));
+                results[j] = exact<op, false>(
+                    d, first, load_operand<operands == Operands::y_scalar>(d, y_all, y + at));
             }
             special = hn::MulAdd(results[j], hn::Zero(d), special);
         }
@@ -68,11 +63,8 @@ HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>
             break;
         }
         for (int j = 0; j < vectors; ++j) {
-            auto result = results[j];
-            if constexpr (away) {  // as in combine_bits
-                result = hn::BitCast(d, hn::Add(hn::BitCast(du, result), hn::Set(du, 1U)));
-            }
-            auto halves = narrow_bits(d, result);
+            const auto bits = hn::Add(hn::BitCast(du, results[j]), past_ties);  // as combine_bits
+            auto halves = narrow_bits(d, hn::BitCast(d, bits));
             if constexpr (operands != Operands::square) {
                 const auto minus_zero = hn::Set(du16, std::uint16_t{0x8000});
                 halves = hn::IfThenZeroElse(hn::Eq(halves, minus_zero), halves);
@@ -85,10 +77,12 @@ HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>
 
 #endif
 
-template <Binary op, bool coerce, bool away, Operands operands>
-void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count) {
-    constexpr bool x_is_scalar = x_is_one(operands), y_is_scalar = y_is_one(operands);
+template <Binary op, bool coerce, Operands operands>
+void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count, bool away) {
+    constexpr bool x_is_scalar = operands == Operands::x_scalar;
+    constexpr bool y_is_scalar = operands == Operands::y_scalar;
     const hn::ScalableTag<float> d;
+    const auto past_ties = hn::Set(hn::RebindToUnsigned<decltype(d)>(), away ? 1U : 0U);
     const hn::Rebind<std::uint16_t, decltype(d)> du16;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
     const auto x_all = widen_bits(d, hn::Set(du16, x->bits)),
@@ -96,7 +90,7 @@ void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count) {
     const auto step = [&](const fp16* xs, const fp16* ys, fp16* to) HWY_ATTR {
         const auto a = x_is_scalar ? x_all : load_halves(d, xs);
         const auto b = y_is_scalar ? y_all : load_halves(d, ys);
-        hn::StoreU(combine_bits<op, coerce, away>(d, a, b), du16,
+        hn::StoreU(combine_bits<op, coerce>(d, a, b, past_ties), du16,
                    reinterpret_cast<std::uint16_t*>(to));
     };
     std::int64_t i = 0;
@@ -106,9 +100,9 @@ void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count) {
         if constexpr (coerce && (op == Binary::add || op == Binary::sub || op == Binary::mul)) {
             constexpr int vectors = 4;
             const auto take = [&]<int at_a_time>() HWY_ATTR {
-                i += run_finite<op, away, operands, at_a_time>(x_is_scalar ? x : x + i, x_all,
-                                                               y_is_scalar ? y : y + i, y_all,
-                                                               out + i, count - i);
+                i += run_finite<op, operands, at_a_time>(x_is_scalar ? x : x + i, x_all,
+                                                         y_is_scalar ? y : y + i, y_all, out + i,
+                                                         count - i, past_ties);
             };
             take.template operator()<vectors>();
             if (count - i < vectors * lanes) {
@@ -134,32 +128,26 @@ void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count) {
     }
 }
 
-template <Binary op, bool coerce, bool away>
-void run_by_kind(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
-                 std::int64_t count) {
-    if (x_is_scalar) {
-        y_is_scalar ? run<op, coerce, away, Operands::both_scalar>(x, y, out, count)
-                    : run<op, coerce, away, Operands::x_scalar>(x, y, out, count);
-    } else if (y_is_scalar) {
-        run<op, coerce, away, Operands::y_scalar>(x, y, out, count);
-    } else if (op == Binary::mul && x == y) {
-        run<op, coerce, away, Operands::square>(x, y, out, count);
-    } else {
-        run<op, coerce, away, Operands::both_whole>(x, y, out, count);
-    }
-}
-
+/// Without `coerce`, which no chip is, both operands are whole.
 template <Binary op>
-void run_with(const fp16* x, bool xs, const fp16* y, bool ys, fp16* out, std::int64_t count,
-              const Numerics::Elementwise& rules) {
+void run_with(const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
+              std::int64_t count, const Numerics::Elementwise& rules) {
     const bool away = rules.output == Rounding::nearest_away;
-    if (rules.coerce_nan) {
-        away ? run_by_kind<op, true, true>(x, xs, y, ys, out, count)
-             : run_by_kind<op, true, false>(x, xs, y, ys, out, count);
-    } else {
-        away ? run_by_kind<op, false, true>(x, xs, y, ys, out, count)
-             : run_by_kind<op, false, false>(x, xs, y, ys, out, count);
+    if (!rules.coerce_nan) {
+        return run<op, false, Operands::both_whole>(x, y, out, count, away);
     }
+    if (x_is_scalar) {
+        return run<op, true, Operands::x_scalar>(x, y, out, count, away);
+    }
+    if (y_is_scalar) {
+        return run<op, true, Operands::y_scalar>(x, y, out, count, away);
+    }
+    if constexpr (op == Binary::mul) {
+        if (x == y) {
+            return run<op, true, Operands::square>(x, y, out, count, away);
+        }
+    }
+    run<op, true, Operands::both_whole>(x, y, out, count, away);
 }
 
 void binary_all(Binary op, const fp16* x, bool xs, const fp16* y, bool ys, fp16* out,
@@ -232,13 +220,30 @@ void binary(Binary op, const fp16* x, bool x_is_scalar, const fp16* y, bool y_is
     if (count <= 0) {
         return;
     }
-    if (rules.output != Rounding::toward_zero) {
-        HWY_DYNAMIC_DISPATCH(binary_all)(op, x, x_is_scalar, y, y_is_scalar, out, count, rules);
+    if (x_is_scalar && y_is_scalar) {
+        binary(op, x, false, y, false, out, 1, rules);
+        std::fill(out + 1, out + count, *out);
         return;
     }
     const fp16 x0 = *x, y0 = *y;  // out may be x or y
-    for (std::int64_t i = 0; i < count; ++i) {
-        out[i] = truncated(op, x_is_scalar ? x0 : x[i], y_is_scalar ? y0 : y[i], rules.coerce_nan);
+    if (rules.output == Rounding::toward_zero) {
+        for (std::int64_t i = 0; i < count; ++i) {
+            out[i] =
+                truncated(op, x_is_scalar ? x0 : x[i], y_is_scalar ? y0 : y[i], rules.coerce_nan);
+        }
+        return;
+    }
+    if (rules.coerce_nan || !(x_is_scalar || y_is_scalar)) {
+        HWY_DYNAMIC_DISPATCH(binary_all)(op, x, x_is_scalar, y, y_is_scalar, out, count, rules);
+        return;
+    }
+    std::array<fp16, 256> scalar;
+    scalar.fill(x_is_scalar ? x0 : y0);
+    constexpr auto at_once = static_cast<std::int64_t>(scalar.size());
+    for (std::int64_t i = 0; i < count; i += at_once) {
+        HWY_DYNAMIC_DISPATCH(binary_all)
+        (op, x_is_scalar ? scalar.data() : x + i, false, y_is_scalar ? scalar.data() : y + i, false,
+         out + i, std::min(at_once, count - i), rules);
     }
 }
 
