@@ -144,26 +144,64 @@ void ThreadPool::run(const std::function<void(int)>& job, int parts) {
     }
 }
 
+namespace {
+
+/// [0, count) in at most `most` pieces of whole grains, but for the last.
+class Pieces {
+  public:
+    Pieces(std::int64_t count, std::int64_t grain, std::int64_t most)
+        : count_(count),
+          grain_(std::max<std::int64_t>(1, grain)),
+          number_(std::clamp<std::int64_t>((count + grain_ - 1) / grain_, 1, most)) {}
+
+    std::int64_t number() const { return number_; }
+    /// Where piece i begins; those beyond the last at the end.
+    std::int64_t begin(std::int64_t i) const {
+        if (i >= number_) {
+            return count_;
+        }
+        return std::min(count_,
+                        (count_ * i / number_ + (i == 0 ? 0 : grain_ - 1)) / grain_ * grain_);
+    }
+
+  private:
+    std::int64_t count_, grain_, number_;
+};
+
+}  // namespace
+
 void ThreadPool::for_ranges(std::int64_t count, std::int64_t grain,
                             const std::function<void(std::int64_t, std::int64_t, int)>& body) {
     if (count <= 0) {
         return;
     }
-    grain = std::max<std::int64_t>(1, grain);
-    const std::int64_t parts = std::clamp<std::int64_t>((count + grain - 1) / grain, 1, threads());
-    const auto bound = [&](std::int64_t part) {
-        return std::min(count,
-                        (count * part / parts + (part == 0 ? 0 : grain - 1)) / grain * grain);
-    };
+    const Pieces pieces(count, grain, threads());
     run(
         [&](int part) {
-            const std::int64_t begin = bound(part);
-            const std::int64_t end = part + 1 == parts ? count : bound(part + 1);
+            const std::int64_t begin = pieces.begin(part), end = pieces.begin(part + 1);
             if (begin < end) {
                 body(begin, end, part);
             }
         },
-        static_cast<int>(parts));
+        static_cast<int>(pieces.number()));
+}
+
+void ThreadPool::for_blocks(std::int64_t count, std::int64_t grain,
+                            const std::function<void(std::int64_t, std::int64_t, int)>& body) {
+    constexpr std::int64_t blocks_of_thread = 16, grains_of_block = 8;
+    if (count <= 0) {
+        return;
+    }
+    const std::int64_t worth_taking = count / (std::max<std::int64_t>(1, grain) * grains_of_block);
+    const Pieces pieces(
+        count, grain,
+        std::clamp<std::int64_t>(worth_taking, threads(), threads() * blocks_of_thread));
+    for_each(pieces.number(), [&](std::int64_t i, int part) {
+        const std::int64_t begin = pieces.begin(i), end = pieces.begin(i + 1);
+        if (begin < end) {
+            body(begin, end, part);
+        }
+    });
 }
 
 void ThreadPool::for_each(std::int64_t count, const std::function<void(std::int64_t, int)>& body) {

@@ -35,6 +35,13 @@ class ThreadPool {
     void for_ranges(std::int64_t count, std::int64_t grain,
                     const std::function<void(std::int64_t, std::int64_t, int)>& body);
 
+    /// The same in up to 16 blocks a thread, of at least 8 grains where there are more than one:
+    /// each part takes those of its own range one after another and then what is left of the
+    /// others', so that a thread whose processor others use too does not hold up the loop. A body
+    /// is called many times; use it only where the result does not depend on which part does what.
+    void for_blocks(std::int64_t count, std::int64_t grain,
+                    const std::function<void(std::int64_t, std::int64_t, int)>& body);
+
     /// Calls body(index, part) for each index in [0, count); each part, numbered as above, takes
     /// the indices of its own range one after another and then what is left of the others', so use
     /// it only where the result does not depend on which does what.

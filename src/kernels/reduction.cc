@@ -94,11 +94,7 @@ double row_sum(const fp16* x, std::int64_t count, int bits) {
 #if POME_ALIGNS_BY_ROUNDING
 
 constexpr std::int64_t wide = 32;  // halves of a vector
-constexpr int infinity = 0x7C00;
 
-HWY_INLINE __m512i magnitudes(__m512i bits) {
-    return _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF));
-}
 HWY_INLINE __m512 low_floats(__m512i bits) {
     return _mm512_cvtph_ps(_mm512_castsi512_si256(bits));
 }
@@ -112,34 +108,32 @@ HWY_INLINE __m512d high_doubles(__m512 v) {
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
 }
 
-/// x x, rounded to fp16 as combine_bits does. |x| is less than largest_root.
+/// x x, rounded to fp16 as combine_bits does; no number where that is infinite or x is no number.
 HWY_INLINE __m512 square_of(__m512 x) {
     const __m512i exact = _mm512_castps_si512(_mm512_mul_ps(x, x));
     const __m512 moved = _mm512_castsi512_ps(_mm512_add_epi32(exact, _mm512_set1_epi32(1)));
     return _mm512_cvtph_ps(_mm512_cvtps_ph(moved, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-/// Magnitudes from here on leave the fast way: their squares are infinite, or they are.
-constexpr int largest_root = 0x5C00;  // 256
-template <Terms terms>
-constexpr int limit_of_terms() {
-    return terms == Terms::squares ? largest_root : infinity;
-}
-
-/// The sums of sixteen tiles of four, x[i] has element i of each: of the elements, or of their
-/// squares.
-template <Terms terms>
-HWY_INLINE __m512 sums_of_tiles(const __m512* x) {
+/// `count` times the sums of sixteen tiles of four, of the elements or of their squares; x[4 i + k]
+/// has element k of each of the i-th sixteen. An infinity or a NaN makes its tile's sum NaN: the
+/// aligned sums subtract from each infinity itself. That is how the callers notice.
+template <Terms terms, int count>
+HWY_INLINE void sums_of_tiles(const __m512* x, __m512* sums) {
     if constexpr (terms == Terms::squares) {
-        const __m512 squares[4] = {square_of(x[0]), square_of(x[1]), square_of(x[2]),
-                                   square_of(x[3])};
-        return tile_sums<true>(squares);
+        __m512 squares[4 * count];
+        for (int i = 0; i < 4 * count; ++i) {
+            squares[i] = square_of(x[i]);
+        }
+        tile_sums<true, count>(squares, sums);
+    } else {
+        tile_sums<false, count>(x, sums);
     }
-    return tile_sums<false>(x);
 }
 
-/// Adds tiles of four rows to the sums of 32 columns, up to the first tile that leaves the fast
-/// way; returns the rows that were added.
+/// Adds the whole tiles of four of these rows to the sums of 32 columns and returns how many rows
+/// that were; none, and nothing added, where an element is no finite number or a square is none.
+/// What follows, as many rows again, is fetched meanwhile.
 template <Terms terms>
 HWY_INLINE std::int64_t add_fast_tiles(const fp16* x, std::int64_t stride, std::int64_t rows,
                                        double* sums) {
@@ -149,22 +143,24 @@ HWY_INLINE std::int64_t add_fast_tiles(const fp16* x, std::int64_t stride, std::
     }
     std::int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
-        __m512i largest = _mm512_setzero_si512();
-        __m512 low[4], high[4];
+        __m512 elements[8], parts[2];
         for (int i = 0; i < 4; ++i) {
             const __m512i bits = _mm512_loadu_si512(x + (r + i) * stride);
-            largest = _mm512_max_epu16(largest, magnitudes(bits));
-            low[i] = low_floats(bits);
-            high[i] = high_floats(bits);
+            _mm_prefetch(x + (r + i + rows) * stride, _MM_HINT_T1);
+            elements[i] = low_floats(bits);
+            elements[4 + i] = high_floats(bits);
         }
-        if (_mm512_cmpge_epu16_mask(largest, _mm512_set1_epi16(limit_of_terms<terms>())) != 0) {
-            break;
+        sums_of_tiles<terms, 2>(elements, parts);
+        for (int i = 0; i < 2; ++i) {
+            totals[2 * i] = _mm512_add_pd(totals[2 * i], low_doubles(parts[i]));
+            totals[2 * i + 1] = _mm512_add_pd(totals[2 * i + 1], high_doubles(parts[i]));
         }
-        const __m512 first = sums_of_tiles<terms>(low), second = sums_of_tiles<terms>(high);
-        totals[0] = _mm512_add_pd(totals[0], low_doubles(first));
-        totals[1] = _mm512_add_pd(totals[1], high_doubles(first));
-        totals[2] = _mm512_add_pd(totals[2], low_doubles(second));
-        totals[3] = _mm512_add_pd(totals[3], high_doubles(second));
+    }
+    const hn::ScalableTag<double> d;
+    for (const __m512d total : totals) {
+        if (!hn::AllTrue(d, hn::IsFinite(hn::Vec<decltype(d)>{total}))) {
+            return 0;
+        }
     }
     for (int i = 0; i < 4; ++i) {
         _mm512_storeu_pd(sums + 8 * i, totals[i]);
@@ -186,51 +182,75 @@ struct TileOrder {
 };
 constexpr TileOrder tile_order;
 
-/// The tile sums of the whole tiles of a row, in any order: false if an element leaves the fast
-/// way, or if the order might matter. It does not where no sum of some of them leaves a double's 53
-/// bits: they are multiples of 2^-24, and at most the sum of magnitudes.
-template <Terms terms>
-bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
-    constexpr double exact_below = 0x1p28;  // a square may have been rounded up a little
-    const __m512i take_front = _mm512_load_si512(tile_order.front.data()),
-                  take_back = _mm512_load_si512(tile_order.back.data());
+HWY_INLINE __mmask32 first_of(std::int64_t count) {
+    return count >= wide ? ~__mmask32{0}
+           : count <= 0  ? __mmask32{0}
+                         : static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
+}
+
+double largest_magnitude(const fp16* x, std::int64_t count) {
     __m512i largest = _mm512_setzero_si512();
-    __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
-    const auto add = [&](__m512i first, __m512i second) HWY_ATTR {
-        largest =
-            _mm512_max_epu16(largest, _mm512_max_epu16(magnitudes(first), magnitudes(second)));
-        const __m512i fronts = _mm512_permutex2var_epi16(first, take_front, second),
-                      backs = _mm512_permutex2var_epi16(first, take_back, second);
-        const __m512 elements[4] = {low_floats(fronts), high_floats(fronts), low_floats(backs),
-                                    high_floats(backs)};
-        const __m512 sums = sums_of_tiles<terms>(elements);
-        low = _mm512_add_pd(low, low_doubles(sums));
-        high = _mm512_add_pd(high, high_doubles(sums));
-    };
-    const std::int64_t whole = count / 4 * 4;
-    std::int64_t i = 0;
-    for (; i + 2 * wide <= whole; i += 2 * wide) {
-        add(_mm512_loadu_si512(x + i), _mm512_loadu_si512(x + i + wide));
-    }
-    if (i < whole) {  // tiles of zeros add nothing
-        const auto kept = [&](std::int64_t left) {
-            return left >= wide ? ~__mmask32{0}
-                   : left <= 0  ? __mmask32{0}
-                                : static_cast<__mmask32>((std::uint64_t{1} << left) - 1);
-        };
-        add(_mm512_maskz_loadu_epi16(kept(whole - i), x + i),
-            _mm512_maskz_loadu_epi16(kept(whole - i - wide), x + i + wide));
+    for (std::int64_t i = 0; i < count; i += wide) {
+        const __m512i bits = _mm512_maskz_loadu_epi16(first_of(count - i), x + i);
+        largest = _mm512_max_epu16(largest, _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF)));
     }
     const hn::ScalableTag<std::uint16_t> d;
-    const hn::ScalableTag<double> dd;
-    const std::uint16_t top = hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{largest}));
-    const double most = to_float(fp16{top});
-    if (top >= limit_of_terms<terms>() ||
-        (terms == Terms::squares ? most * most : most) * static_cast<double>(count) > exact_below) {
-        return false;
+    return to_float(fp16{hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{largest}))});
+}
+
+/// The tile sums of the whole tiles of a row, in any order: false if an element (or a square) is no
+/// finite number, or if the order might matter. It does not where no sum of some of them leaves a
+/// double's 53 bits: they are multiples of 2^-24, and together below 2^29.
+template <Terms terms>
+bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
+    constexpr std::int64_t exact_count = 8192;  // of any finite values
+    if (count > exact_count) {
+        const double most = largest_magnitude(x, count);
+        const double term = terms == Terms::squares ? most * most : most;
+        constexpr double below = 0x1p28;  // a square may have been rounded up a little
+        if (!(term * static_cast<double>(count) <= below)) {
+            return false;
+        }
     }
-    sum = hn::GetLane(hn::SumOfLanes(dd, hn::Vec<decltype(dd)>{_mm512_add_pd(low, high)}));
-    return true;
+    const __m512i take_front = _mm512_load_si512(tile_order.front.data()),
+                  take_back = _mm512_load_si512(tile_order.back.data());
+    __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
+    // `count` times sixteen tiles: elements 64 i and 64 i + 32 on are v[2 i] and v[2 i + 1].
+    const auto add = [&]<int count>(const __m512i* v) HWY_ATTR __attribute__((always_inline)) {
+        __m512 elements[4 * count], parts[count];
+        for (int i = 0; i < count; ++i) {
+            const __m512i first = v[2 * i], second = v[2 * i + 1];
+            const __m512i fronts = _mm512_permutex2var_epi16(first, take_front, second),
+                          backs = _mm512_permutex2var_epi16(first, take_back, second);
+            elements[4 * i] = low_floats(fronts);
+            elements[4 * i + 1] = high_floats(fronts);
+            elements[4 * i + 2] = low_floats(backs);
+            elements[4 * i + 3] = high_floats(backs);
+        }
+        sums_of_tiles<terms, count>(elements, parts);
+        for (int i = 0; i < count; ++i) {
+            low = _mm512_add_pd(low, low_doubles(parts[i]));
+            high = _mm512_add_pd(high, high_doubles(parts[i]));
+        }
+    };
+    constexpr int at_once = 2;
+    const std::int64_t whole = count / 4 * 4;
+    std::int64_t i = 0;
+    for (; i + at_once * 2 * wide <= whole; i += at_once * 2 * wide) {
+        __m512i v[at_once * 2];
+        for (int k = 0; k < at_once * 2; ++k) {
+            v[k] = _mm512_loadu_si512(x + i + k * wide);
+        }
+        add.template operator()<at_once>(v);
+    }
+    for (; i < whole; i += 2 * wide) {  // tiles of zeros add nothing
+        const __m512i v[2] = {_mm512_maskz_loadu_epi16(first_of(whole - i), x + i),
+                              _mm512_maskz_loadu_epi16(first_of(whole - i - wide), x + i + wide)};
+        add.template operator()<1>(v);
+    }
+    const hn::ScalableTag<double> d;
+    sum = hn::GetLane(hn::SumOfLanes(d, hn::Vec<decltype(d)>{_mm512_add_pd(low, high)}));
+    return std::isfinite(sum);
 }
 
 #endif  // POME_ALIGNS_BY_ROUNDING
@@ -242,14 +262,11 @@ void add_tiles(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64
 #if POME_ALIGNS_BY_ROUNDING
     if (tile == 4 && bits == 11) {
         for (; done + wide <= columns; done += wide) {
-            for (std::int64_t r = 0; r < rows;) {
-                r += add_fast_tiles<Terms::values>(x + r * stride + done, stride, rows - r,
-                                                   sums + done);
-                if (r < rows) {
-                    const std::int64_t some = std::min<std::int64_t>(tile, rows - r);
-                    add_tile(x + r * stride + done, stride, some, wide, bits, sums + done);
-                    r += some;
-                }
+            for (std::int64_t r =
+                     add_fast_tiles<Terms::values>(x + done, stride, rows, sums + done);
+                 r < rows; r += tile) {
+                add_tile(x + r * stride + done, stride, std::min<std::int64_t>(tile, rows - r),
+                         wide, bits, sums + done);
             }
         }
     }
@@ -278,8 +295,7 @@ void sum_rows(const fp16* x, std::int64_t rows, std::int64_t count, int bits, do
     }
 }
 
-/// Adds the squares of whole tiles of four rows to the sums of 32 columns as long as they are in
-/// the fast way's reach; returns the rows that were added.
+/// Adds the squares of whole tiles of four rows to the sums of 32 columns, as add_fast_tiles does.
 std::int64_t add_squares([[maybe_unused]] const fp16* x, [[maybe_unused]] std::int64_t stride,
                          [[maybe_unused]] std::int64_t rows, [[maybe_unused]] double* sums) {
 #if POME_ALIGNS_BY_ROUNDING
@@ -458,14 +474,11 @@ void add_squares_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows,
     std::vector<fp16> squares(static_cast<std::size_t>(tile * wide));
     for (std::int64_t c = 0; c < columns; c += wide) {
         const std::int64_t width = std::min(wide, columns - c);
-        for (std::int64_t r = 0; r < rows;) {
-            if (fast && width == wide) {
-                r += HWY_DYNAMIC_DISPATCH(add_squares)(x + r * stride + c, stride, rows - r,
-                                                       sums + c);
-            }
-            if (r == rows) {
-                break;
-            }
+        std::int64_t r = 0;
+        if (fast && width == wide) {
+            r = HWY_DYNAMIC_DISPATCH(add_squares)(x + c, stride, rows, sums + c);
+        }
+        while (r < rows) {
             const std::int64_t some = std::min(tile, rows - r);
             for (std::int64_t k = 0; k < some; ++k) {
                 const fp16* from = x + (r + k) * stride + c;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <barrier>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
 
@@ -34,6 +35,51 @@ TEST(ThreadPoolLoops, RangesCoverEachIndexOnceAndKeepTheGrain) {
             }
         }
     }
+}
+
+TEST(ThreadPoolLoops, BlocksCoverEachIndexOnceAndKeepTheGrain) {
+    for (const int threads : {1, 2, 5}) {
+        ThreadPool pool(threads);
+        for (const std::int64_t count : {0, 1, 7, 64, 5000, 100000}) {
+            for (const std::int64_t grain : {1, 3, 64, 5000}) {
+                std::vector<std::atomic<int>> seen(static_cast<std::size_t>(count));
+                std::atomic<int> short_blocks{0}, blocks{0};
+                pool.for_blocks(count, grain, [&](std::int64_t begin, std::int64_t end, int part) {
+                    EXPECT_TRUE(0 <= part && part < threads);
+                    ++blocks;
+                    if (end - begin < grain && end != count) {
+                        ++short_blocks;
+                    }
+                    for (auto i = begin; i < end; ++i) {
+                        ++seen[static_cast<std::size_t>(i)];
+                    }
+                });
+                EXPECT_EQ(short_blocks, 0) << threads << ' ' << count << ' ' << grain;
+                EXPECT_LE(blocks, threads * 16);
+                EXPECT_TRUE(count < 16 * 8 * grain * threads || blocks > threads * 8) << blocks;
+                EXPECT_TRUE(std::ranges::all_of(seen, [](const auto& n) { return n == 1; }))
+                    << threads << ' ' << count << ' ' << grain;
+            }
+        }
+    }
+}
+
+TEST(ThreadPoolLoops, ABusyThreadDoesNotHoldUpBlocks) {
+    constexpr int blocks = 8;
+    ThreadPool pool(2);
+    std::atomic<bool> is_held{false};
+    std::atomic<int> done{0}, done_meanwhile{0};
+    pool.for_blocks(8 * blocks, 1, [&](std::int64_t, std::int64_t, int) {
+        if (!is_held.exchange(true)) {  // the first block waits for all others, at most 10 s
+            for (int i = 0; i < 10000 && done < blocks - 1; ++i) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            }
+            done_meanwhile = done.load();
+        }
+        ++done;
+    });
+    EXPECT_EQ(done_meanwhile, blocks - 1);
+    EXPECT_EQ(done, blocks);
 }
 
 TEST(ThreadPoolLoops, TheSplitIsTheSameInEveryRun) {

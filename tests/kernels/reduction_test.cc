@@ -103,5 +103,63 @@ TEST(Reduction, SumsOfSquaresEqualTheSumsOfRoundedProducts) {
     }
 }
 
+/// A NaN, an infinity or a value whose square is none at every place of a row, and of a column
+/// among 40.
+TEST(Reduction, OneSpecialValueAnywhere) {
+    Random random(13);
+    const Numerics numerics;
+    constexpr std::int64_t count = 140, inner = 40;
+    std::vector<fp16> row(count), squares(count), result(1), sums_of(inner);
+    for (fp16& value : row) {
+        value = to_fp16(random.normal(), Rounding::nearest_even);
+    }
+    const auto ordinary = row;
+    for (const int special : {0x7C00, 0xFC00, 0x7E00, 0xFFFF, 0x7C01, 0x5C00, 0xF800}) {
+        for (std::size_t at = 0; at < row.size(); ++at) {
+            row = ordinary;
+            row[at] = fp16{static_cast<std::uint16_t>(special)};
+            std::vector<fp16> columns;  // [count, inner], the row in the 20th
+            for (std::int64_t i = 0; i < count * inner; ++i) {
+                columns.push_back(
+                    (i % inner == 20 ? row : ordinary)[static_cast<std::size_t>(i / inner)]);
+            }
+            for (std::size_t i = 0; i < row.size(); ++i) {
+                squares[i] = reference::chip::mul(row[i], row[i], numerics.elementwise);
+            }
+            const fp16 want = reference::chip::reduce_sum(row, numerics.reduction),
+                       want_of_squares = reference::chip::reduce_sum(squares, numerics.reduction);
+            reduce_sum(row.data(), result.data(), 1, count, 1, numerics.reduction);
+            ASSERT_EQ(result[0].bits, want.bits) << special << " at " << at;
+            reduce_squares(row.data(), result.data(), 1, count, false, numerics);
+            ASSERT_EQ(result[0].bits, want_of_squares.bits) << special << " at " << at;
+            reduce_sum(columns.data(), sums_of.data(), 1, count, inner, numerics.reduction);
+            ASSERT_EQ(sums_of[20].bits, want.bits) << special << " at " << at;
+            std::vector<double> sums(inner);
+            add_squares_to_sums(columns.data(), inner, count, inner, numerics, sums.data());
+            finish_sums(sums.data(), inner, 0, sums_of.data(), numerics.reduction);
+            ASSERT_EQ(sums_of[20].bits, want_of_squares.bits) << special << " at " << at;
+        }
+    }
+}
+
+/// Rows so long that the order of their tiles might matter.
+TEST(Reduction, LongRows) {
+    Random random(17);
+    const Numerics numerics;
+    for (const double scale : {1.0, 200.0, 20000.0}) {
+        std::vector<fp16> row(10000), squares(row.size()), result(1);
+        for (fp16& value : row) {
+            value = to_fp16(random.normal() * scale, Rounding::nearest_even);
+        }
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            squares[i] = reference::chip::mul(row[i], row[i], numerics.elementwise);
+        }
+        reduce_sum(row.data(), result.data(), 1, 10000, 1, numerics.reduction);
+        EXPECT_EQ(result[0].bits, reference::chip::reduce_sum(row, numerics.reduction).bits);
+        reduce_squares(row.data(), result.data(), 1, 10000, false, numerics);
+        EXPECT_EQ(result[0].bits, reference::chip::reduce_sum(squares, numerics.reduction).bits);
+    }
+}
+
 }  // namespace
 }  // namespace pome::kernels

@@ -44,7 +44,7 @@ class ChainStep final : public Step {
     explicit ChainStep(Chain chain) : chain_(std::move(chain)) {}
 
     void run(Run& run) const override {
-        run.pool.for_ranges(chain_.elements(), grain,
+        run.pool.for_blocks(chain_.elements(), grain,
                             [&](std::int64_t begin, std::int64_t end, int) {
                                 std::vector<fp16> buffers;
                                 chain_.evaluate(run, begin, end, buffers, nullptr, end);
@@ -113,7 +113,7 @@ void ElementwiseStep::run(Run& run) const {
                     {form_.y, -1, form_.y_access},
                     {form_.result, -1, {1, form_.elements}},
                     form_.y >= 0};
-    run.pool.for_ranges(form_.elements, grain, [&](std::int64_t begin, std::int64_t end, int) {
+    run.pool.for_blocks(form_.elements, grain, [&](std::int64_t begin, std::int64_t end, int) {
         evaluate(link, run, nullptr, nullptr, form_.elements, begin, end);
     });
 }

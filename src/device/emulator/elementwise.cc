@@ -58,7 +58,7 @@ void add_broadcast(Plan& plan, const std::vector<Place>& operands, const Place& 
     plan.add_loop([walked, function, target = result.slot, sizes = result.shape.sizes(),
                    elements = result.shape.elements()](Run& run) {
         fp16* out = run.slots[static_cast<std::size_t>(target)];
-        run.pool.for_ranges(elements, slow_grain, [&](std::int64_t begin, std::int64_t end, int) {
+        run.pool.for_blocks(elements, slow_grain, [&](std::int64_t begin, std::int64_t end, int) {
             Elements in{};
             for (std::int64_t i = begin; i < end; ++i) {
                 for (std::size_t o = 0; o < walked.size(); ++o) {

@@ -70,7 +70,7 @@ class RowGroupStep final : public Step {
 
     void run(Run& run) const override {
         const std::int64_t rows = std::max<std::int64_t>(1, block / extent_.count);
-        run.pool.for_ranges(extent_.rows, rows, [&](std::int64_t begin, std::int64_t end, int) {
+        run.pool.for_blocks(extent_.rows, rows, [&](std::int64_t begin, std::int64_t end, int) {
             std::vector<std::vector<fp16>> buffers;
             for (const std::int64_t per_row : buffers_) {
                 buffers.emplace_back(static_cast<std::size_t>(rows * per_row));

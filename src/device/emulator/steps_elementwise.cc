@@ -50,14 +50,14 @@ class BinaryStep final : public Step {
         fp16* out = run.slots[static_cast<std::size_t>(result_)];
         const auto& rules = run.numerics.elementwise;
         if (rows_ == 1) {
-            run.pool.for_ranges(run_, grain, [&](std::int64_t begin, std::int64_t end, int) {
+            run.pool.for_blocks(run_, grain, [&](std::int64_t begin, std::int64_t end, int) {
                 kernels::binary(op_, x_scalar_ ? x : x + begin, x_scalar_,
                                 y_scalar_ ? y : y + begin, y_scalar_, out + begin, end - begin,
                                 rules);
             });
             return;
         }
-        run.pool.for_ranges(rows_, std::max<std::int64_t>(1, grain / run_),
+        run.pool.for_blocks(rows_, std::max<std::int64_t>(1, grain / run_),
                             [&](std::int64_t begin, std::int64_t end, int) {
                                 for (std::int64_t row = begin; row < end; ++row) {
                                     std::int64_t rest = row, x_at = 0, y_at = 0;

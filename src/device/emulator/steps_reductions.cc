@@ -69,7 +69,7 @@ class ReduceStep final : public Step {
     void run_rows(Run& run) const {
         const std::int64_t rows = std::max<std::int64_t>(1, 4096 / count_);
         fp16* out = run.slots[static_cast<std::size_t>(result_)];
-        run.pool.for_ranges(outer_, rows, [&](std::int64_t begin, std::int64_t end, int) {
+        run.pool.for_blocks(outer_, rows, [&](std::int64_t begin, std::int64_t end, int) {
             std::vector<fp16> block, buffers;
             for (std::int64_t row = begin; row < end; row += rows) {
                 const std::int64_t some = std::min(rows, end - row);
@@ -339,7 +339,7 @@ class SoftmaxStep final : public Step {
         fp16* out = run.slots[static_cast<std::size_t>(result_)];
         const std::int64_t rows =
             std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, columns_));
-        run.pool.for_ranges(rows_, rows, [&](std::int64_t begin, std::int64_t end, int) {
+        run.pool.for_blocks(rows_, rows, [&](std::int64_t begin, std::int64_t end, int) {
             if (chain_ == nullptr) {
                 const fp16* x = run.slots[static_cast<std::size_t>(x_)];
                 kernels::softmax_rows(x + begin * columns_, out + begin * columns_, end - begin,
