@@ -250,21 +250,21 @@ void softmax_rows(const fp16* x, fp16* y, std::int64_t rows, std::int64_t column
 
 void softmax_columns(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
                      std::int64_t stride, const SoftmaxTables& tables, const Numerics& numerics) {
-    const bool by_lines = goes_by_lines(tables, numerics);
+    const auto as_rows = [&](std::int64_t first, std::int64_t some) {
+        std::vector<fp16> memory(static_cast<std::size_t>(rows * some));
+        transpose(x + first, stride, memory.data(), rows, rows, some);
+        softmax_rows(memory.data(), memory.data(), some, rows, tables, numerics);
+        transpose(memory.data(), rows, y + first, stride, some, rows);
+    };
+    if (goes_by_lines(tables, numerics)) {
+        softmax_columns_by_lines(x, y, rows, columns, stride, tables, as_rows);
+        return;
+    }
     // As many columns at a time as stay in the second-level cache, but whole cache lines of them.
     constexpr std::int64_t elements = 1 << 17, least = 64, largest = 256;
     const std::int64_t most = std::clamp(elements / rows / least * least, least, largest);
-    std::vector<fp16> memory;
     for (std::int64_t c = 0; c < columns; c += most) {
-        const std::int64_t some = std::min(most, columns - c);
-        if (by_lines &&
-            softmax_columns_by_lines(x + c, y + c, rows, some, stride, tables, memory)) {
-            continue;
-        }
-        memory.resize(static_cast<std::size_t>(rows * some));
-        transpose(x + c, stride, memory.data(), rows, rows, some);
-        softmax_rows(memory.data(), memory.data(), some, rows, tables, numerics);
-        transpose(memory.data(), rows, y + c, stride, some, rows);
+        as_rows(c, std::min(most, columns - c));
     }
 }
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <vector>
 
 #include "base/fp16.h"
 #include "kernels/softmax.h"
@@ -22,10 +21,11 @@ void softmax_rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64
                            const std::function<void(std::int64_t row)>& rest);
 
 /// Softmax along the rows of `columns` columns: row r begins at x + r * stride, and likewise in y,
-/// which may be x. False, and nothing written, if some column is of that kind.
-/// `memory` is the caller's, kept from one call to the next.
-bool softmax_columns_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns,
-                              std::int64_t stride, const SoftmaxTables& tables,
-                              std::vector<fp16>& memory);
+/// which may be x. Columns of that kind, and some of their neighbours, are left alone:
+/// `rest(first, columns)` is called for them.
+void softmax_columns_by_lines(
+    const fp16* x, fp16* y, std::int64_t rows, std::int64_t columns, std::int64_t stride,
+    const SoftmaxTables& tables,
+    const std::function<void(std::int64_t first, std::int64_t columns)>& rest);
 
 }  // namespace pome::kernels

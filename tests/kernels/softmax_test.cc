@@ -85,6 +85,39 @@ TEST(Softmax, EqualsTheScalarModelWithIeeeSpecialValues) {
     });
 }
 
+/// So many rows that 200 columns are several blocks, some of which hold a NaN or an infinity: what
+/// happens to one block while its neighbours are read and written must not touch it.
+TEST(Softmax, OfSeveralBlocksOfColumns) {
+    constexpr std::int64_t count = 2100, columns = 200;
+    const Numerics numerics;
+    const SoftmaxTables tables = tables_for(numerics);
+    Random random(9);
+    for (const std::vector<std::size_t>& specials :
+         {std::vector<std::size_t>{}, {70}, {0, 199}, {63, 64, 128}}) {
+        for (const bool in_place : {false, true}) {
+            auto x = rows_of(random, static_cast<std::size_t>(count * columns), 2);
+            for (const std::size_t column : specials) {
+                const std::size_t row = random.below(count);
+                x[row * columns + column] =
+                    fp16{random.below(2) == 0 ? std::uint16_t{0x7C00} : std::uint16_t{0x7E00}};
+            }
+            std::vector<fp16> y = x, line(count), soft(count);
+            softmax_columns(in_place ? y.data() : x.data(), y.data(), count, columns, columns,
+                            tables, numerics);
+            for (std::size_t c = 0; c < columns; ++c) {
+                for (std::size_t k = 0; k < line.size(); ++k) {
+                    line[k] = x[k * columns + c];
+                }
+                chip::softmax(line, soft, numerics);
+                for (std::size_t k = 0; k < line.size(); ++k) {
+                    ASSERT_EQ(y[k * columns + c].bits, soft[k].bits)
+                        << "column " << c << ", row " << k << (in_place ? ", in place" : "");
+                }
+            }
+        }
+    }
+}
+
 TEST(Softmax, OfColumnsEqualsTheScalarModel) {
     for (const auto rounding : {Rounding::nearest_away, Rounding::nearest_even}) {
         Numerics numerics;

@@ -1,0 +1,112 @@
+// What softmax of rows and of columns have in common (softmax_lines.h), included once per vector
+// target; nothing where POME_PERMUTES_LINES is 0.
+
+#if defined(POME_KERNELS_SOFTMAX_LINES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef POME_KERNELS_SOFTMAX_LINES_INL_H_
+#undef POME_KERNELS_SOFTMAX_LINES_INL_H_
+#else
+#define POME_KERNELS_SOFTMAX_LINES_INL_H_
+#endif
+
+#include "hwy/highway.h"
+#include "kernels/exponential-inl.h"
+#include "kernels/softmax.h"
+
+#if POME_PERMUTES_LINES
+
+HWY_BEFORE_NAMESPACE();
+namespace pome::kernels::HWY_NAMESPACE {
+
+constexpr std::int64_t wide = 32;   // halves of a vector
+constexpr std::int64_t group = 32;  // elements of a sum that is rounded step by step
+
+/// Largest and smallest of 16-bit integers whose order is that of the fp16 values (-0 below +0; NaN
+/// beyond the infinity of its sign).
+struct Extremes {
+    // Written out: a constructor that the compiler makes does not have the target's vectors.
+    HWY_INLINE Extremes()
+        : largest(_mm512_set1_epi16(-0x8000)), smallest(_mm512_set1_epi16(0x7FFF)) {}
+
+    /// `kept`: the lanes that count.
+    HWY_INLINE void take(__m512i bits, __mmask32 kept = ~__mmask32{0}) {
+        const __m512i order = ordered(bits);
+        largest = _mm512_mask_max_epi16(largest, kept, largest, order);
+        smallest = _mm512_mask_min_epi16(smallest, kept, smallest, order);
+    }
+    /// The map between bits and ordered integers, either way.
+    static HWY_INLINE __m512i ordered(__m512i bits) {
+        return _mm512_xor_si512(bits, _mm512_srli_epi16(_mm512_srai_epi16(bits, 15), 1));
+    }
+
+    __m512i largest, smallest;
+};
+
+/// Whether the largest element is finite and no element is a NaN: the rest needs no special values
+/// then. -inf is an ordinary element.
+constexpr int infinity = 0x7C00, minus_infinity = ~0x7C00;
+inline bool is_ordinary(int largest, int smallest) {
+    return largest < infinity && smallest >= minus_infinity && largest > minus_infinity;
+}
+
+inline fp16 value_of(int order) {
+    return fp16{static_cast<std::uint16_t>(order < 0 ? order ^ 0x7FFF : order)};
+}
+
+HWY_INLINE __m256i load_bits(const fp16* x) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+}
+HWY_INLINE void store_bits(__m256i bits, fp16* y) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), bits);
+}
+HWY_INLINE __mmask32 first_halves(std::int64_t count) {
+    return count >= wide ? ~__mmask32{0} : static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
+}
+HWY_INLINE __mmask16 first_of(std::int64_t count) {
+    return count >= 16 ? static_cast<__mmask16>(~0U) : static_cast<__mmask16>((1U << count) - 1);
+}
+
+/// a + b of fp16 values of at least 0 that stay in the range, rounded to fp16. Below 2^-14 a sum is
+/// a multiple of 2^-24 and short enough.
+HWY_INLINE __m512 add(__m512 a, __m512 b) {
+    return ExponentialRegisters::round(_mm512_add_ps(a, b));
+}
+
+/// (x0 + x1 + x2) + (x3 + x4 + x5) + (x6 + x7).
+HWY_INLINE __m512 sum_of_eight(const __m512* x) {
+    return add(add(add(add(x[0], x[1]), x[2]), add(add(x[3], x[4]), x[5])), add(x[6], x[7]));
+}
+
+/// An exponential times the reciprocal, both of at least 0: exact in float, and so never nearer to
+/// a tie than two units of its last place unless it is one: one unit more moves ties only.
+HWY_INLINE __m256i product(__m256i power, __m512 factor) {
+    const __m512i exact = _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtph_ps(power), factor));
+    const __m512 moved = _mm512_castsi512_ps(_mm512_add_epi32(exact, _mm512_set1_epi32(1)));
+    return _mm512_cvtps_ph(moved, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+/// y = 2^((x - top) log2 e) of `count` vectors, of which each has tops of its own. y may be x.
+template <int count>
+HWY_INLINE void powers_of(const ExponentialRegisters& exponential, const fp16* x,
+                          const __m512* tops, fp16* y) {
+    __m512 differences[count];
+    __m256i bits[count];
+    for (int i = 0; i < count; ++i) {
+        differences[i] = ExponentialRegisters::round(
+            _mm512_fmsub_ps(_mm512_cvtph_ps(load_bits(x + 16 * i)), _mm512_set1_ps(1.0F), tops[i]));
+    }
+    exponential.bits<true, count>(differences, bits);
+    for (int i = 0; i < count; ++i) {
+        store_bits(bits[i], y + 16 * i);
+    }
+}
+
+inline fp16 reciprocal(const SoftmaxTables& tables, double sum) {
+    return tables.reciprocal(to_fp16(sum, Rounding::nearest_away));
+}
+
+}  // namespace pome::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // POME_PERMUTES_LINES
+
+#endif  // include guard
