@@ -36,6 +36,9 @@ struct LineRegisters {
     __m512 first, second;
 };
 
+/// What is known of x: nothing, that it is not above zero, or also not below -18.
+enum class Reach : std::uint8_t { any, falling, near };
+
 /// 2^(x factor) of fp16 values or of their differences, as fp16 bits and as floats.
 class ExponentialRegisters {
   public:
@@ -45,15 +48,15 @@ class ExponentialRegisters {
           factor_(_mm512_set1_ps(form.factor)) {}
 
     /// Of `count` vectors, stage by stage: one after another, each would wait for itself. x: fp16
-    /// values, none above zero with `falling`; NaN counts as +inf.
-    template <bool falling, int count>
+    /// values in `reach`; NaN counts as +inf.
+    template <Reach reach, int count>
     HWY_INLINE void bits(const __m512* x, __m256i* results) const {
         const __m512 unit = _mm512_set1_ps(Exponential::unit), one = _mm512_set1_ps(1.0F);
         __m512 y[count], shifted[count], rest[count], line[count];
         // Rounded to 11 bits, ties away from zero. Nothing depends on the exponents that y would
         // not have in fp16: tried with every x.
         for (int i = 0; i < count; ++i) {
-            y[i] = bounded<falling>(round(_mm512_mul_ps(x[i], factor_)));
+            y[i] = bounded<reach>(round(_mm512_mul_ps(x[i], factor_)));
         }
         // Sums whose unit is 1/32: their lowest bits are floor(32 y) - 8. (A sum as a product with
         // 1: many processors have a unit for it that is idle here.)
@@ -90,11 +93,14 @@ class ExponentialRegisters {
 
   private:
     /// y in [-27, 16], beyond which zero and infinity come out.
-    template <bool falling>
+    template <Reach reach>
     static HWY_INLINE __m512 bounded(__m512 y) {
         const __m512 least = _mm512_set1_ps(-27.0F);
-        if constexpr (falling) {  // as integers, of which those below zero grow with the magnitude
-            return _mm512_castsi512_ps(
+        if constexpr (reach == Reach::near) {
+            return y;
+        }
+        if constexpr (reach == Reach::falling) {  // as integers, of which those below zero grow
+            return _mm512_castsi512_ps(           // with the magnitude
                 _mm512_min_epu32(_mm512_castps_si512(y), _mm512_castps_si512(least)));
         }
         return _mm512_max_ps(_mm512_min_ps(y, _mm512_set1_ps(16.0F)), least);

@@ -137,7 +137,7 @@ bool apply_exponential(const Exponential& form, Results results, const fp16* x, 
         for (int j = 0; j < vectors; ++j) {
             v[j] = load(x + i + 16 * j);
         }
-        lines.bits<false, vectors>(v, bits);
+        lines.bits<Reach::any, vectors>(v, bits);
         for (int j = 0; j < vectors; ++j) {
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i + 16 * j), bits[j]);
         }

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <vector>
 
 #include "kernels/softmax_lines.h"
@@ -16,6 +16,22 @@ namespace pome::kernels::HWY_NAMESPACE {
 
 #if POME_PERMUTES_LINES
 
+/// Bits as 16-bit integers whose order is that of the fp16 values (-0 below +0; NaN beyond the
+/// infinity of its sign), and back.
+HWY_INLINE __m512i ordered(__m512i bits) {
+    return _mm512_xor_si512(bits, _mm512_srli_epi16(_mm512_srai_epi16(bits, 15), 1));
+}
+fp16 value_of(int order) {
+    return fp16{static_cast<std::uint16_t>(order < 0 ? order ^ 0x7FFF : order)};
+}
+
+/// Whether the largest element is finite and no element is a NaN: the rest needs no special values
+/// then. -inf is an ordinary element.
+bool is_ordinary(int largest, int smallest) {
+    constexpr int infinity = 0x7C00, minus_infinity = ~0x7C00;
+    return largest < infinity && smallest >= minus_infinity && largest > minus_infinity;
+}
+
 /// Some neighbouring columns, their elements copied together: rows of a large tensor lie so far
 /// apart that a cache holds few of them.
 struct Block {
@@ -30,9 +46,10 @@ struct Block {
     std::int64_t pitch;                           ///< elements of a row: whole vectors
     std::int64_t first = 0, columns = 0;          ///< of the tensor
     bool is_ordinary = false;                     ///< all of its columns are
+    bool is_near = false;                         ///< no element is 18 below its column's largest
     hwy::AlignedFreeUniquePtr<fp16[]> values;     ///< elements, then their exponentials
-    std::vector<std::int16_t> largest, smallest;  ///< ordered (Extremes)
-    std::vector<float> tops;                      ///< largest elements, then the sums' reciprocals
+    std::vector<std::int16_t> largest, smallest;  ///< as `ordered` makes them
+    std::vector<float> tops;  ///< largest elements, then the factors of product()
     std::vector<double> sums;
 };
 
@@ -108,44 +125,55 @@ class Columns {
                 _mm512_maskz_loadu_epi16(first_halves(block.columns - c), from + c);
             _mm512_store_si512(to + c, bits);
             std::int16_t *largest = block.largest.data() + c, *smallest = block.smallest.data() + c;
-            const __m512i order = Extremes::ordered(bits);
+            const __m512i order = ordered(bits);
             _mm512_storeu_si512(largest, _mm512_max_epi16(_mm512_loadu_si512(largest), order));
             _mm512_storeu_si512(smallest, _mm512_min_epi16(_mm512_loadu_si512(smallest), order));
         }
     }
 
     void find_tops(Block& block) const {
-        block.is_ordinary = true;
-        for (std::size_t c = 0; c < block.tops.size(); ++c) {
+        block.is_ordinary = block.is_near = true;
+        for (std::size_t c = 0; c < static_cast<std::size_t>(block.columns); ++c) {
+            const float top = to_float(value_of(block.largest[c]));
             block.is_ordinary =
-                block.is_ordinary && (static_cast<std::int64_t>(c) >= block.columns ||
-                                      is_ordinary(block.largest[c], block.smallest[c]));
-            block.tops[c] = to_float(value_of(block.largest[c]));
+                block.is_ordinary && is_ordinary(block.largest[c], block.smallest[c]);
+            block.is_near = block.is_near && to_float(value_of(block.smallest[c])) - top >= -18.0F;
+            block.tops[c] = top;
         }
+        std::fill(block.tops.begin() + block.columns, block.tops.end(), 0.0F);
         std::fill(block.sums.begin(), block.sums.end(), 0.0);
     }
 
-    HWY_INLINE void exponentiate_row(Block& block, std::int64_t r) const {
+    void exponentiate_row(Block& block, std::int64_t r) const {
         fp16* row = block.values.get() + r * block.pitch;
-        std::int64_t c = 0;
-        for (; c + 64 <= block.pitch; c += 64) {
-            exponentiate<4>(block, row, c);
-        }
-        for (; c < block.pitch; c += 16) {
-            exponentiate<1>(block, row, c);
+        if (block.is_near) {
+            exponentiate_row<Reach::near>(block, row);
+        } else {
+            exponentiate_row<Reach::falling>(block, row);
         }
         if ((r + 1) % group == 0 || r + 1 == rows_) {
             add_group(block, r / group * group, r % group + 1);
         }
     }
 
-    template <int count>
+    template <Reach reach>
+    HWY_INLINE void exponentiate_row(const Block& block, fp16* row) const {
+        std::int64_t c = 0;
+        for (; c + 64 <= block.pitch; c += 64) {
+            exponentiate<reach, 4>(block, row, c);
+        }
+        for (; c < block.pitch; c += 16) {
+            exponentiate<reach, 1>(block, row, c);
+        }
+    }
+
+    template <Reach reach, int count>
     HWY_INLINE void exponentiate(const Block& block, fp16* row, std::int64_t c) const {
         __m512 tops[count];
         for (int i = 0; i < count; ++i) {
             tops[i] = _mm512_loadu_ps(block.tops.data() + c + 16 * i);
         }
-        powers_of<count>(exponential_, row + c, tops, row + c);
+        powers_of<reach, count>(exponential_, row + c, tops, row + c);
     }
 
     /// Adds the exponentials of `some` rows from row r on to the sums.
@@ -183,7 +211,7 @@ class Columns {
 
     void find_factors(Block& block) const {
         for (std::size_t c = 0; c < block.tops.size(); ++c) {
-            block.tops[c] = to_float(reciprocal(tables_, block.sums[c]));
+            block.tops[c] = std::nextafter(to_float(reciprocal(tables_, block.sums[c])), HUGE_VALF);
         }
     }
 

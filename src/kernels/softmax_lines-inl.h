@@ -20,38 +20,6 @@ namespace pome::kernels::HWY_NAMESPACE {
 constexpr std::int64_t wide = 32;   // halves of a vector
 constexpr std::int64_t group = 32;  // elements of a sum that is rounded step by step
 
-/// Largest and smallest of 16-bit integers whose order is that of the fp16 values (-0 below +0; NaN
-/// beyond the infinity of its sign).
-struct Extremes {
-    // Written out: a constructor that the compiler makes does not have the target's vectors.
-    HWY_INLINE Extremes()
-        : largest(_mm512_set1_epi16(-0x8000)), smallest(_mm512_set1_epi16(0x7FFF)) {}
-
-    /// `kept`: the lanes that count.
-    HWY_INLINE void take(__m512i bits, __mmask32 kept = ~__mmask32{0}) {
-        const __m512i order = ordered(bits);
-        largest = _mm512_mask_max_epi16(largest, kept, largest, order);
-        smallest = _mm512_mask_min_epi16(smallest, kept, smallest, order);
-    }
-    /// The map between bits and ordered integers, either way.
-    static HWY_INLINE __m512i ordered(__m512i bits) {
-        return _mm512_xor_si512(bits, _mm512_srli_epi16(_mm512_srai_epi16(bits, 15), 1));
-    }
-
-    __m512i largest, smallest;
-};
-
-/// Whether the largest element is finite and no element is a NaN: the rest needs no special values
-/// then. -inf is an ordinary element.
-constexpr int infinity = 0x7C00, minus_infinity = ~0x7C00;
-inline bool is_ordinary(int largest, int smallest) {
-    return largest < infinity && smallest >= minus_infinity && largest > minus_infinity;
-}
-
-inline fp16 value_of(int order) {
-    return fp16{static_cast<std::uint16_t>(order < 0 ? order ^ 0x7FFF : order)};
-}
-
 HWY_INLINE __m256i load_bits(const fp16* x) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
 }
@@ -76,16 +44,23 @@ HWY_INLINE __m512 sum_of_eight(const __m512* x) {
     return add(add(add(add(x[0], x[1]), x[2]), add(add(x[3], x[4]), x[5])), add(x[6], x[7]));
 }
 
-/// An exponential times the reciprocal, both of at least 0: exact in float, and so never nearer to
-/// a tie than two units of its last place unless it is one: one unit more moves ties only.
-HWY_INLINE __m256i product(__m256i power, __m512 factor) {
-    const __m512i exact = _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtph_ps(power), factor));
-    const __m512 moved = _mm512_castsi512_ps(_mm512_add_epi32(exact, _mm512_set1_epi32(1)));
-    return _mm512_cvtps_ph(moved, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+/// The reciprocal as product() takes it: the next float.
+HWY_INLINE __m512 next_floats(__m512 factor) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(factor), _mm512_set1_epi32(1)));
+}
+
+/// An exponential times the reciprocal, both of at least 0, given the float after the reciprocal.
+/// The product has 22 bits, so that it is at least four units of a float's last place from a tie
+/// unless it is one. Rounded up, the float's product is one to three units above it: that moves
+/// ties only.
+HWY_INLINE __m256i product(__m256i power, __m512 next_factor) {
+    const __m512 above = _mm512_mul_round_ps(_mm512_cvtph_ps(power), next_factor,
+                                             _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    return _mm512_cvtps_ph(above, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
 /// y = 2^((x - top) log2 e) of `count` vectors, of which each has tops of its own. y may be x.
-template <int count>
+template <Reach reach, int count>
 HWY_INLINE void powers_of(const ExponentialRegisters& exponential, const fp16* x,
                           const __m512* tops, fp16* y) {
     __m512 differences[count];
@@ -94,7 +69,7 @@ HWY_INLINE void powers_of(const ExponentialRegisters& exponential, const fp16* x
         differences[i] = ExponentialRegisters::round(
             _mm512_fmsub_ps(_mm512_cvtph_ps(load_bits(x + 16 * i)), _mm512_set1_ps(1.0F), tops[i]));
     }
-    exponential.bits<true, count>(differences, bits);
+    exponential.bits<reach, count>(differences, bits);
     for (int i = 0; i < count; ++i) {
         store_bits(bits[i], y + 16 * i);
     }

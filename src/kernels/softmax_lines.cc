@@ -15,79 +15,100 @@ namespace pome::kernels::HWY_NAMESPACE {
 
 #if POME_PERMUTES_LINES
 
-/// 16 vectors of 16 lanes: lane i of v[j] and lane j of v[i] change places.
-HWY_INLINE void transpose(__m512i* v) {
-    __m512i pairs[16], fours[16];
-    for (int i = 0; i < 16; i += 2) {
-        pairs[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        pairs[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
-        fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
-        fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
-        fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
-    }
-    for (int i = 0; i < 4; ++i) {
-        const __m512i low0 = _mm512_shuffle_i32x4(fours[i], fours[i + 4], 0x88),
-                      high0 = _mm512_shuffle_i32x4(fours[i], fours[i + 4], 0xDD),
-                      low1 = _mm512_shuffle_i32x4(fours[i + 8], fours[i + 12], 0x88),
-                      high1 = _mm512_shuffle_i32x4(fours[i + 8], fours[i + 12], 0xDD);
-        v[i] = _mm512_shuffle_i32x4(low0, low1, 0x88);
-        v[i + 8] = _mm512_shuffle_i32x4(low0, low1, 0xDD);
-        v[i + 4] = _mm512_shuffle_i32x4(high0, high1, 0x88);
-        v[i + 12] = _mm512_shuffle_i32x4(high0, high1, 0xDD);
-    }
-}
-
 /// sums[i] = the sum of group i of x, of sixteen groups, as floats.
 HWY_INLINE void sum_groups(const fp16* x, float* sums) {
-    __m512i pairs[16];
-    for (int i = 0; i < 16; ++i) {
-        pairs[i] = _mm512_loadu_si512(x + i * group);
-    }
-    transpose(pairs);
     // The bits of a half where a float has them: the value times 2^-112, sums and their rounding
-    // alike.
-    __m512 part{};
-    for (int eight = 0; eight < 4; ++eight) {
+    // alike. A product of 16-bit integers takes one half of 32 bits there.
+    const __m512i first = _mm512_set1_epi32(0x2000), second = _mm512_set1_epi32(0x20000000);
+    __m512 of_eights[4];  // of groups 4 q + i: the sum of eight b is in lane 4 b + i
+    for (int q = 0; q < 4; ++q) {
+        __m512i in[4];
+        for (int i = 0; i < 4; ++i) {
+            in[i] = _mm512_load_si512(x + (4 * q + i) * group);
+        }
+        const __m512i low01 = _mm512_unpacklo_epi32(in[0], in[1]),
+                      high01 = _mm512_unpackhi_epi32(in[0], in[1]),
+                      low23 = _mm512_unpacklo_epi32(in[2], in[3]),
+                      high23 = _mm512_unpackhi_epi32(in[2], in[3]);
+        const __m512i pairs[4] = {
+            _mm512_unpacklo_epi64(low01, low23), _mm512_unpackhi_epi64(low01, low23),
+            _mm512_unpacklo_epi64(high01, high23), _mm512_unpackhi_epi64(high01, high23)};
         __m512 v[8];
         for (int i = 0; i < 4; ++i) {
-            const __m512i both = pairs[4 * eight + i];
-            v[2 * i] = _mm512_castsi512_ps(
-                _mm512_slli_epi32(_mm512_and_si512(both, _mm512_set1_epi32(0xFFFF)), 13));
-            v[2 * i + 1] = _mm512_castsi512_ps(
-                _mm512_and_si512(_mm512_srli_epi32(both, 3), _mm512_set1_epi32(0x0FFFE000)));
+            v[2 * i] = _mm512_castsi512_ps(_mm512_madd_epi16(pairs[i], first));
+            v[2 * i + 1] = _mm512_castsi512_ps(_mm512_madd_epi16(pairs[i], second));
         }
-        const __m512 sum = sum_of_eight(v);
-        part = eight == 0 ? sum : add(part, sum);
+        of_eights[q] = sum_of_eight(v);
     }
-    _mm512_storeu_ps(sums, _mm512_mul_ps(part, _mm512_set1_ps(0x1p112F)));
+    const __m512 low01 = _mm512_shuffle_f32x4(of_eights[0], of_eights[1], 0x44),
+                 high01 = _mm512_shuffle_f32x4(of_eights[0], of_eights[1], 0xEE),
+                 low23 = _mm512_shuffle_f32x4(of_eights[2], of_eights[3], 0x44),
+                 high23 = _mm512_shuffle_f32x4(of_eights[2], of_eights[3], 0xEE);
+    const __m512 two = add(_mm512_shuffle_f32x4(low01, low23, 0x88),
+                           _mm512_shuffle_f32x4(low01, low23, 0xDD)),
+                 three = add(two, _mm512_shuffle_f32x4(high01, high23, 0x88)),
+                 four = add(three, _mm512_shuffle_f32x4(high01, high23, 0xDD));
+    _mm512_storeu_ps(sums, _mm512_mul_ps(four, _mm512_set1_ps(0x1p112F)));
 }
 
-/// The largest element of a row if the row is ordinary.
-bool find_largest(const fp16* x, std::int64_t columns, fp16& largest) {
-    Extremes extremes;
+/// A row as its exponentials need it.
+struct Row {
+    bool is_ordinary = false;
+    bool is_near = false;  ///< no element is 18 below the largest
+    fp16 largest, factor;
+};
+
+/// The smallest magnitude of a row.
+std::uint16_t smallest_magnitude(const fp16* x, std::int64_t columns) {
+    __m512i least = _mm512_set1_epi16(0x7FFF);
+    for (std::int64_t i = 0; i < columns; i += wide) {
+        const __mmask32 kept = first_halves(columns - i);
+        const __m512i bits = _mm512_maskz_loadu_epi16(kept, x + i);
+        least = _mm512_mask_min_epu16(least, kept, least,
+                                      _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF)));
+    }
+    namespace hn = hwy::HWY_NAMESPACE;
+    const hn::ScalableTag<std::uint16_t> d;
+    return hn::GetLane(hn::MinOfLanes(d, hn::Vec<decltype(d)>{least}));
+}
+
+/// As integers with a sign the bits of values of at least 0 are in order, and above all others; as
+/// integers without, those below 0 are above all others and fall as the values rise.
+Row measure(const fp16* x, std::int64_t columns) {
+    __m512i high = _mm512_set1_epi16(-0x8000), far = _mm512_setzero_si512();
     std::int64_t i = 0;
     for (; i + wide <= columns; i += wide) {
-        extremes.take(_mm512_loadu_si512(x + i));
+        const __m512i bits = _mm512_loadu_si512(x + i);
+        high = _mm512_max_epi16(high, bits);
+        far = _mm512_max_epu16(far, bits);
     }
     if (i < columns) {
         const __mmask32 kept = first_halves(columns - i);
-        extremes.take(_mm512_maskz_loadu_epi16(kept, x + i), kept);
+        const __m512i bits = _mm512_maskz_loadu_epi16(kept, x + i);
+        high = _mm512_mask_max_epi16(high, kept, high, bits);
+        far = _mm512_max_epu16(far, bits);
     }
-    const hwy::HWY_NAMESPACE::ScalableTag<std::int16_t> d;
     namespace hn = hwy::HWY_NAMESPACE;
-    const hn::Vec<decltype(d)> high{extremes.largest}, low{extremes.smallest};
-    const int top = hn::GetLane(hn::MaxOfLanes(d, high)),
-              least = hn::GetLane(hn::MinOfLanes(d, low));
-    largest = value_of(top);
-    return is_ordinary(top, least);
+    const hn::ScalableTag<std::int16_t> d;
+    const hn::ScalableTag<std::uint16_t> du;
+    const int top = hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{high})),
+              lowest = hn::GetLane(hn::MaxOfLanes(du, hn::Vec<decltype(du)>{far}));
+    Row row;
+    row.largest =
+        fp16{top >= 0 ? static_cast<std::uint16_t>(top)
+                      : static_cast<std::uint16_t>(0x8000 | smallest_magnitude(x, columns))};
+    constexpr int sign = 0x8000, infinity_bits = 0x7C00;
+    row.is_ordinary =
+        (row.largest.bits & ~sign) < infinity_bits && lowest <= (sign | infinity_bits);
+    const float least = lowest >= sign ? to_float(fp16{static_cast<std::uint16_t>(lowest)}) : 0.0F;
+    row.is_near = least - to_float(row.largest) >= -18.0F;
+    return row;
 }
 
 /// powers = 2^((x - largest) log2 e), zeros up to the next whole group. This takes longest and
 /// needs no memory: meanwhile what comes next is fetched, `columns` elements at `next` and at
 /// `result`.
+template <Reach reach>
 void exponentials(ExponentialRegisters exponential, const fp16* x, std::int64_t columns,
                   fp16 largest, fp16* powers, const fp16* next, const fp16* result) {
     const __m512 top = _mm512_set1_ps(to_float(largest));
@@ -95,21 +116,21 @@ void exponentials(ExponentialRegisters exponential, const fp16* x, std::int64_t 
     std::int64_t i = 0;
     for (; i + 64 <= columns; i += 64) {
         for (const std::int64_t line : {i, i + wide}) {
-            __builtin_prefetch(next + line);
-            __builtin_prefetch(result + line);
+            __builtin_prefetch(next + line, 0, 2);
+            __builtin_prefetch(result + line, 0, 2);
         }
-        powers_of<4>(exponential, x + i, tops, powers + i);
+        powers_of<reach, 4>(exponential, x + i, tops, powers + i);
     }
     for (; i < (columns + group - 1) / group * group; i += 16) {
         const __mmask16 kept = first_of(std::max<std::int64_t>(0, columns - i));
         store_bits(_mm256_maskz_loadu_epi16(kept, x + i), powers + i);
-        powers_of<1>(exponential, powers + i, tops, powers + i);
+        powers_of<reach, 1>(exponential, powers + i, tops, powers + i);
         store_bits(_mm256_maskz_mov_epi16(kept, load_bits(powers + i)), powers + i);
     }
 }
 
 void products(const fp16* powers, fp16 factor, std::int64_t columns, fp16* y) {
-    const __m512 by = _mm512_set1_ps(to_float(factor));
+    const __m512 by = next_floats(_mm512_set1_ps(to_float(factor)));
     std::int64_t i = 0;
     for (; i + 16 <= columns; i += 16) {
         store_bits(product(load_bits(powers + i), by), y + i);
@@ -130,10 +151,6 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
     const auto powers = hwy::AllocateAligned<fp16>(static_cast<std::size_t>(padded * group));
     const auto sums = hwy::AllocateAligned<float>(static_cast<std::size_t>(padded));
     std::fill_n(powers.get() + most * pitch, padded * group - most * pitch, fp16{0});
-    struct Row {
-        bool is_ordinary = false;
-        fp16 largest, factor;
-    };
     std::vector<Row> of_rows(static_cast<std::size_t>(most));
     const ExponentialRegisters exponential(*tables.exp.exponential());
     for (std::int64_t begin = 0; begin < rows; begin += most) {
@@ -141,15 +158,18 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
         // Stage by stage for all rows: what ends a row's stage takes long, but not the next row's
         // time.
         for (std::int64_t row = 0; row < some; ++row) {
-            Row& of_row = of_rows[static_cast<std::size_t>(row)];
-            of_row.is_ordinary = find_largest(x + (begin + row) * columns, columns, of_row.largest);
+            of_rows[static_cast<std::size_t>(row)] = measure(x + (begin + row) * columns, columns);
         }
         for (std::int64_t row = 0; row < some; ++row) {
             if (const Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
-                exponentials(exponential, x + (begin + row) * columns, columns, of_row.largest,
-                             powers.get() + row * pitch,
-                             x + std::min(begin + row + most, rows - 1) * columns,
-                             y + (begin + row) * columns);
+                (of_row.is_near
+                     ? exponentials<Reach::near>
+                     : exponentials<Reach::falling>)(exponential, x + (begin + row) * columns,
+                                                     columns, of_row.largest,
+                                                     powers.get() + row * pitch,
+                                                     x + std::min(begin + row + most, rows - 1) *
+                                                             columns,
+                                                     y + (begin + row) * columns);
             }
         }
         for (std::int64_t i = 0; i < some * groups; i += 16) {

@@ -154,6 +154,33 @@ TEST(Softmax, OfColumnsEqualsTheScalarModel) {
     }
 }
 
+/// Rows of one sign, and rows whose smallest element is about as far below the largest as an
+/// exponential can be: by rows and by columns.
+TEST(Softmax, FarBelowTheLargestAndWithoutPositiveElements) {
+    const Numerics numerics;
+    const SoftmaxTables tables = tables_for(numerics);
+    for_every_target([&] {
+        Random random(10);
+        for (const double offset : {-900.0, -20.0, -2.0, 0.0, 30.0}) {
+            for (const double depth : {1.0, 17.9, 18.0, 18.1, 19.0, 27.0, 400.0}) {
+                for (const std::size_t count : {3U, 32U, 100U, 515U}) {
+                    std::vector<fp16> x(count), y(count), expected(count);
+                    for (fp16& value : x) {
+                        value = to_fp16(offset - random.uniform(), Rounding::nearest_even);
+                    }
+                    x[random.below(count)] = to_fp16(offset - depth, Rounding::nearest_even);
+                    chip::softmax(x, expected, numerics);
+                    const auto size = static_cast<std::int64_t>(count);
+                    softmax_rows(x.data(), y.data(), 1, size, tables, numerics);
+                    ASSERT_EQ(y, expected) << offset << ", " << depth << ", " << count;
+                    softmax_columns(x.data(), y.data(), size, 1, 1, tables, numerics);
+                    ASSERT_EQ(y, expected) << offset << ", " << depth << ", a column of " << count;
+                }
+            }
+        }
+    });
+}
+
 /// Rows in which single elements are what needs care: the largest or not the largest.
 TEST(Softmax, TakesSpecialValuesAmongOrdinaryOnes) {
     const Numerics numerics;

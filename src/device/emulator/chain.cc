@@ -78,7 +78,7 @@ void Ahead::touch(const Run& run, std::int64_t begin, std::int64_t end, std::siz
         const fp16* values = run.slots[static_cast<std::size_t>(stream.slot)];
         const std::int64_t last = at(stream.elements, part + 1);
         for (std::int64_t i = at(stream.elements, part); i < last; i += line) {
-            __builtin_prefetch(values + i);
+            __builtin_prefetch(values + i, 0, 2);
         }
     }
 }
