@@ -116,12 +116,56 @@ enum class Sampling : std::uint8_t {
     offset_corners,
     unalign_corners,  ///< samples in the middle of their share of the image
 };
-/// `to` positions in [0, from - 1].
-std::vector<double> sample_positions(std::int64_t from, std::int64_t to, Sampling sampling);
+/// `to` positions between 0 and from - 1; those of a box that runs backwards are below 0.
+std::vector<double> sample_positions(double from, std::int64_t to, Sampling sampling);
 /// Element i of n comes from element floor(i * size / n).
 Tensor resize_nearest(const Tensor& x, std::int64_t height, std::int64_t width);
 /// Linear between the four neighbours of each position.
 Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width, Sampling sampling);
+
+/// What a sampler finds beyond an image.
+enum class Border : std::uint8_t {
+    value,       ///< `Sampler::value` everywhere
+    edge,        ///< the nearest pixel of the image
+    reflection,  ///< the image reflected at the centres of its outer pixels: 3 2 | 1 2 3 | 2 1
+    symmetric,   ///< at their edges: 2 1 | 1 2 3 | 3 2
+};
+struct Sampler {
+    bool is_nearest = false;  ///< halfway the even pixel; otherwise linear between four neighbours
+    Border border = Border::value;
+    double value = 0.0;
+};
+/// What coordinates mean.
+enum class Coordinates : std::uint8_t { pixels, minus_one_to_one, zero_to_one };
+
+struct ResampleRules {
+    Sampler sampler;
+    Coordinates coordinates = Coordinates::pixels;
+    bool align_corners = true;  ///< the ends are the centres of the outer pixels, not their edges
+};
+/// x [B, C, H, W] at coordinates [B, H2, W2, 2] (horizontal, vertical), y [B, C, H2, W2]. A NaN is
+/// beyond the image, or 0 where there is no beyond.
+Tensor resample(const Tensor& x, const Tensor& coordinates, const ResampleRules& rules);
+
+/// x [B, C, H, W] under transforms [B or 1, 6]: y [B, C, height, width] is taken from
+/// a0 column + a1 row + a2 and b0 column + b1 row + b2, all from -1 to 1, aligned at the corners.
+Tensor affine(const Tensor& x, const Tensor& transforms, std::int64_t height, std::int64_t width,
+              const Sampler& sampler);
+
+struct CropRules {
+    std::int64_t height = 1, width = 1;
+    bool are_normalized = false;  ///< boxes are parts of size - 1
+    bool width_first = false;     ///< of each pair of a box's numbers
+    bool centers = false;         ///< a box is its centre and size, not two corners
+    double scale = 1.0;           ///< multiplies the boxes
+    Sampling sampling = Sampling::plain;
+    double beyond = 0.0;  ///< samples outside the image
+};
+/// Box n of boxes [N, 4] out of image indices[n] of x [B, C, H, W], linear between four neighbours,
+/// y [N, C, height, width]. A box from `a` to `b` counts as b - a + 1 pixels. An index that is no
+/// image's stops at the nearest.
+Tensor crop_resize(const Tensor& x, const Tensor& boxes, const Tensor& indices,
+                   const CropRules& rules);
 
 // Layout.
 

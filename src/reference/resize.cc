@@ -6,8 +6,9 @@
 namespace pome::reference {
 namespace {
 
-double limited(double at, std::int64_t from) {
-    return std::min(static_cast<double>(from - 1), std::max(0.0, at));
+/// Between 0 and `end`, which may be below 0.
+double limited(double at, double end) {
+    return std::clamp(at, std::min(0.0, end), std::max(0.0, end));
 }
 
 /// Planes of the last two axes, each made by fill(plane, result plane).
@@ -25,9 +26,9 @@ Tensor planes(const Tensor& x, std::int64_t height, std::int64_t width, Fill fil
 
 }  // namespace
 
-std::vector<double> sample_positions(std::int64_t from, std::int64_t to, Sampling sampling) {
+std::vector<double> sample_positions(double in, std::int64_t to, Sampling sampling) {
     std::vector<double> at(static_cast<std::size_t>(to));
-    const auto in = static_cast<double>(from), out = static_cast<double>(to);
+    const auto out = static_cast<double>(to);
     double start = 0.0, step = 0.0;
     switch (sampling) {
         case Sampling::strict_align_corners:
@@ -48,7 +49,7 @@ std::vector<double> sample_positions(std::int64_t from, std::int64_t to, Samplin
             break;
     }
     for (std::size_t i = 0; i < at.size(); ++i) {
-        at[i] = limited(start + static_cast<double>(i) * step, from);
+        at[i] = limited(start + static_cast<double>(i) * step, in - 1.0);
     }
     return at;
 }
@@ -67,8 +68,8 @@ Tensor resize_nearest(const Tensor& x, std::int64_t height, std::int64_t width) 
 Tensor resize_bilinear(const Tensor& x, std::int64_t height, std::int64_t width,
                        Sampling sampling) {
     const std::int64_t h = x.shape[-2], w = x.shape[-1];
-    const auto rows = sample_positions(h, height, sampling),
-               columns = sample_positions(w, width, sampling);
+    const auto rows = sample_positions(static_cast<double>(h), height, sampling),
+               columns = sample_positions(static_cast<double>(w), width, sampling);
     return planes(x, height, width, [&](const double* from, double* to) {
         for (const double row : rows) {
             const auto top = static_cast<std::int64_t>(row);

@@ -244,6 +244,7 @@ Makers layout_makers();        // reshape, transpose, slice_by_size, concat, ...
 Makers rearranging_makers();   // reverse, depth_to_space, slice_by_index, ...: by a map of places
 Makers indexing_makers();      // gather, topk, reduce_argmax, ...
 Makers resize_makers();        // resize_*, upsample_*
+Makers sampling_makers();      // resample, affine, crop_resize
 Makers quantization_makers();  // quantize, dequantize, constexpr_*
 Makers filling_makers();       // fill, fill_like, range_1d
 

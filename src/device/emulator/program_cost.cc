@@ -36,9 +36,9 @@ bool is_movement(std::string_view op) {
 /// Ops whose result depends on more than one element of x: they cannot ride in an epilogue.
 bool is_whole_row(std::string_view op) {
     return op.starts_with("reduce_") || op.ends_with("_norm") || op.ends_with("_pool") ||
-           is_one_of(op,
-                     {"softmax", "cumsum", "topk", "select", "resize_bilinear",
-                      "resize_nearest_neighbor", "upsample_bilinear", "upsample_nearest_neighbor"});
+           is_one_of(op, {"softmax", "cumsum", "topk", "select", "resize_bilinear",
+                          "resize_nearest_neighbor", "upsample_bilinear",
+                          "upsample_nearest_neighbor", "resample", "affine", "crop_resize"});
 }
 
 double stored_bytes(const mil::Type& type) {

@@ -2,6 +2,7 @@
 // computed exactly and rounded once: assumed. The M1, without that unit, resizes in software "with
 // different rounding" (guide, appendix A), which nobody describes.
 #include "device/emulator/moves.h"
+#include "mil/sampling.h"
 #include "reference/chip/elementwise.h"
 #include "reference/ops.h"
 
@@ -9,15 +10,6 @@ namespace pome::device::emulator {
 namespace {
 
 using reference::Sampling;
-
-Sampling sampling_of(const mil::Arguments& arguments) {
-    const std::string& mode = arguments.text("sampling_mode");
-    return mode == "STRICT_ALIGN_CORNERS" ? Sampling::strict_align_corners
-           : mode == "ALIGN_CORNERS"      ? Sampling::align_corners
-           : mode == "OFFSET_CORNERS"     ? Sampling::offset_corners
-           : mode == "UNALIGN_CORNERS"    ? Sampling::unalign_corners
-                                          : Sampling::plain;
-}
 
 void add_linear(Plan& plan, const mil::Operation& operation, const mil::Arguments& arguments,
                 Sampling sampling) {
@@ -39,7 +31,7 @@ void add_linear(Plan& plan, const mil::Operation& operation, const mil::Argument
 
 void make_resize_bilinear(Plan& plan, const mil::Operation& operation,
                           const mil::Arguments& arguments) {
-    add_linear(plan, operation, arguments, sampling_of(arguments));
+    add_linear(plan, operation, arguments, mil::sampling_mode(arguments));
 }
 
 void make_upsample_bilinear(Plan& plan, const mil::Operation& operation,

@@ -20,6 +20,7 @@ std::vector<Schema> quantization();        // quantize, dequantize, constexpr_af
 std::vector<Schema> compressed_weights();  // constexpr_lut_to_dense, constexpr_sparse_to_dense, ...
 std::vector<Schema> rearranging();         // depth_to_space, pixel_shuffle, crop, flatten2d, ...
 std::vector<Schema> resizing();            // resize_*, upsample_*
+std::vector<Schema> sampling();            // resample, affine, crop_resize
 std::vector<Schema> filling();             // fill, fill_like
 
 // What several families need.

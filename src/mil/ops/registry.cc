@@ -13,7 +13,7 @@ const std::vector<Schema>& all() {
              {ops::products(), ops::windows(), ops::elementwise_binary(), ops::elementwise_unary(),
               ops::reductions(), ops::normalization(), ops::layout(), ops::slicing(),
               ops::indexing(), ops::quantization(), ops::compressed_weights(), ops::rearranging(),
-              ops::resizing(), ops::filling()}) {
+              ops::resizing(), ops::sampling(), ops::filling()}) {
             joined.insert(joined.end(), std::make_move_iterator(family.begin()),
                           std::make_move_iterator(family.end()));
         }

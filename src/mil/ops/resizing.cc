@@ -1,4 +1,5 @@
 #include "mil/ops/families.h"
+#include "mil/sampling.h"
 #include "reference/ops.h"
 
 namespace pome::mil::ops {
@@ -7,24 +8,6 @@ namespace {
 using reference::Sampling;
 
 constexpr double most = 65536.0;
-
-Sampling sampling_of(const Arguments& in, std::string_view name) {
-    const std::string& mode = in.text(name);
-    for (const auto& [word, sampling] :
-         {std::pair{"STRICT_ALIGN_CORNERS", Sampling::strict_align_corners},
-          {"ALIGN_CORNERS", Sampling::align_corners},
-          {"DEFAULT", Sampling::plain},
-          {"OFFSET_CORNERS", Sampling::offset_corners},
-          {"UNALIGN_CORNERS", Sampling::unalign_corners}}) {
-        if (mode == word) {
-            return sampling;
-        }
-    }
-    in.fail(
-        "{} '{}' is not STRICT_ALIGN_CORNERS, ALIGN_CORNERS, DEFAULT, OFFSET_CORNERS or "
-        "UNALIGN_CORNERS",
-        name, mode);
-}
 
 std::vector<Type> sized(const Arguments& in, double height, double width) {
     Type y = in.type("x");
@@ -72,7 +55,7 @@ std::vector<Type> infer_resize(const Arguments& in) {
     if (mode != "LINEAR" && mode != "NEAREST_NEIGHBOR") {
         in.fail("interpolation_mode '{}' is not LINEAR or NEAREST_NEIGHBOR", mode);
     }
-    sampling_of(in, "sampling_mode");
+    sampling_mode(in);
     const auto size = [&](std::size_t from_end, int axis) {
         const std::int64_t one = shape[shape.size() - from_end];
         return static_cast<double>(one == 0 ? x[axis] : one);
@@ -81,7 +64,7 @@ std::vector<Type> infer_resize(const Arguments& in) {
 }
 
 std::vector<Type> infer_resize_bilinear(const Arguments& in) {
-    sampling_of(in, "sampling_mode");
+    sampling_mode(in);
     return infer_target(in);
 }
 
@@ -98,12 +81,12 @@ std::vector<reference::Tensor> bilinear(const Arguments& in, const Shape& shape,
 
 std::vector<reference::Tensor> evaluate_resize(const Arguments& in) {
     return in.text("interpolation_mode") == "LINEAR"
-               ? bilinear(in, infer_resize(in).front().shape, sampling_of(in, "sampling_mode"))
+               ? bilinear(in, infer_resize(in).front().shape, sampling_mode(in))
                : nearest<infer_resize>(in);
 }
 
 std::vector<reference::Tensor> evaluate_resize_bilinear(const Arguments& in) {
-    return bilinear(in, infer_target(in).front().shape, sampling_of(in, "sampling_mode"));
+    return bilinear(in, infer_target(in).front().shape, sampling_mode(in));
 }
 
 std::vector<reference::Tensor> evaluate_upsample_bilinear(const Arguments& in) {

@@ -782,7 +782,8 @@ class ChipModel {
             }
             return sliced(std::move(results), begin);
         }
-        if (op == "resize_bilinear" || op == "upsample_bilinear" ||
+        if (op == "resize_bilinear" || op == "upsample_bilinear" || op == "resample" ||
+            op == "affine" || op == "crop_resize" ||
             (op == "resize" && in.text("interpolation_mode") == "LINEAR")) {
             for (double& value : results[0].data) {
                 value = number(chip::store(value, e));

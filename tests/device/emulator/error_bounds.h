@@ -611,7 +611,8 @@ class ErrorBounds {
         if (op == "quantize" || op == "dequantize") {
             return quantization(operation, in, exact);
         }
-        if (op == "resize_bilinear" || op == "upsample_bilinear" ||
+        if (op == "resize_bilinear" || op == "upsample_bilinear" || op == "resample" ||
+            op == "affine" || op == "crop_resize" ||
             (op == "resize" && in.text("interpolation_mode") == "LINEAR")) {
             const Tensor grown = replaced(operation, in, [](double, double e) { return e; });
             define(operation.results[0],

@@ -146,6 +146,14 @@ class RandomProgram {
         return scalar(static_cast<double>(between(low, high)) / 8.0);
     }
 
+    Value constant_eighths(const Shape& shape, std::int64_t low, std::int64_t high) {
+        std::vector<double> numbers(static_cast<std::size_t>(shape.elements()));
+        for (double& number : numbers) {
+            number = static_cast<double>(between(low, high)) / 8.0;
+        }
+        return builder_.constant(Literal::tensor(DType::fp16, shape, numbers), "e");
+    }
+
     /// Another operand that broadcasts with x: a value, a constant of a part of its axes, a scalar.
     Value partner(const Value& x) {
         if (random_.below(3) == 0) {
@@ -911,6 +919,65 @@ class RandomProgram {
         }
         return p.call(op, arguments);
     }
+    /// Positions in and around the image, known when the program is compiled; what is beyond it is
+    /// not below zero, so that the bounds' errors are not either.
+    static bool sampling(RandomProgram& p, const std::string& op) {
+        const Value* picked = p.pick(DType::fp16, 4, 4);
+        if (picked == nullptr) {
+            return false;
+        }
+        const Value x = *picked;
+        const auto text = [&](std::initializer_list<const char*> words) {
+            return p.builder_.text(words.begin()[p.below(static_cast<std::int64_t>(words.size()))]);
+        };
+        const auto integer = [&](std::int64_t value) {
+            return p.builder_.integer(static_cast<std::int32_t>(value));
+        };
+        const std::int64_t height = p.between(1, 6), width = p.between(1, 6);
+        std::vector<mil::Builder::CallArgument> arguments{given("x", x)};
+        if (op == "crop_resize") {
+            const std::int64_t boxes = p.between(1, 3);
+            arguments.push_back(given("boxes", p.constant_eighths({boxes, 4}, -8, 40)));
+            arguments.push_back(given(
+                "box_indices",
+                p.builder_.constant(p.integers(DType::int32, {boxes}, 0, x.shape()[0] - 1), "i")));
+            arguments.push_back(given("target_height", integer(height)));
+            arguments.push_back(given("target_width", integer(width)));
+            arguments.push_back(given("normalized_coordinates", p.builder_.boolean(p.coin())));
+            arguments.push_back(given("spatial_scale", p.builder_.number(DType::fp32, 0.5)));
+            arguments.push_back(
+                given("box_coordinate_mode",
+                      text({"CORNERS_HEIGHT_FIRST", "CORNERS_WIDTH_FIRST",
+                            "CENTER_SIZE_HEIGHT_FIRST", "CENTER_SIZE_WIDTH_FIRST"})));
+            arguments.push_back(
+                given("sampling_mode", text({"STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT",
+                                             "OFFSET_CORNERS", "UNALIGN_CORNERS"})));
+            arguments.push_back(given("pad_value", p.eighths(0, 8)));
+            return p.call(op, arguments);
+        }
+        if (op == "affine") {
+            arguments.push_back(given(
+                "transform_matrix", p.constant_eighths({p.coin() ? 1 : x.shape()[0], 6}, -12, 12)));
+            arguments.push_back(given("output_height", integer(height)));
+            arguments.push_back(given("output_width", integer(width)));
+        } else {
+            arguments.push_back(given(
+                "coordinates", p.constant_eighths({x.shape()[0], height, width, 2}, -20, 30)));
+        }
+        const bool is_free = op == "resample";
+        arguments.push_back(
+            given("sampling_mode", is_free ? text({"bilinear", "nearest"}) : text({"bilinear"})));
+        arguments.push_back(
+            given("padding_mode", is_free ? text({"constant", "border", "reflection", "symmetric"})
+                                          : text({"constant"})));
+        arguments.push_back(given("padding_value", is_free ? p.eighths(0, 8) : p.eighths(0, 0)));
+        arguments.push_back(
+            given("coordinates_mode", is_free ? text({"unnormalized", "normalized_minus_one_to_one",
+                                                      "normalized_zero_to_one"})
+                                              : text({"normalized_minus_one_to_one"})));
+        arguments.push_back(given("align_corners", p.builder_.boolean(!is_free || p.coin())));
+        return p.call(op, arguments);
+    }
     static bool fill(RandomProgram& p, const std::string& op) {
         const Value* x = p.pick(DType::fp16);
         if (x == nullptr) {
@@ -1033,6 +1100,7 @@ class RandomProgram {
             add(crop, {"crop"});
             add(resize, {"resize", "resize_bilinear", "resize_nearest_neighbor",
                          "upsample_bilinear", "upsample_nearest_neighbor"});
+            add(sampling, {"resample", "affine", "crop_resize"});
             add(fill, {"fill", "fill_like"});
             add(range, {"range_1d"});
             add(gather, {"gather", "gather_along_axis", "gather_nd"});
