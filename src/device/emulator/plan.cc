@@ -562,8 +562,8 @@ const std::map<std::string_view, Maker>& makers() {
         for (const auto& family :
              {product_makers(), elementwise_makers(), activation_makers(), compare_makers(),
               reduction_makers(), norm_makers(), pooling_makers(), layout_makers(),
-              rearranging_makers(), indexing_makers(), resize_makers(), sampling_makers(), quantization_makers(),
-              filling_makers()}) {
+              rearranging_makers(), indexing_makers(), resize_makers(), sampling_makers(),
+              quantization_makers(), filling_makers()}) {
             all.insert(family.begin(), family.end());
         }
         return all;
