@@ -45,7 +45,7 @@ void print_table(const OpsCommand& options) {
     const device::Profile& profile =
         device::find_profile(name.starts_with(prefix) ? name.substr(prefix.size()) : name);
     fmt::print("{:<40} {:<8} {:<7} {:<9} {:<9} {}\n", "op", "path", "here", "emulated", "gradient",
-               "why not, what instead");
+               "why not, what instead, what is assumed");
     for (const auto op : all_ops()) {
         const device::OpSupport* support = device::find_op_support(op);
         const auto verdict = support != nullptr
@@ -57,6 +57,9 @@ void print_table(const OpsCommand& options) {
         }
         if (!note.empty() && support != nullptr && !support->remedy.empty()) {
             note += "; use " + support->remedy;
+        }
+        if (support != nullptr && note.empty() && !support->assumed.empty()) {
+            note = "assumed: " + support->assumed;
         }
         fmt::print("{:<40} {:<8} {:<7} {:<9} {:<9} {}\n", op,
                    support != nullptr ? support->path : "-", device::name(verdict.status),
@@ -111,12 +114,15 @@ void print_markdown() {
         "|---|---|---|---|---|---|---|---|\n");
     for (const mil::Schema* schema : mil::schemas()) {
         const device::OpSupport* support = device::find_op_support(schema->name);
-        fmt::print(
-            "| `{}` | {} | {} | {} | {} | {} | {} | {} |\n", schema->name,
-            cell(parameters_of(*schema)), cell(schema->meaning),
-            support != nullptr ? support->path : "", support != nullptr ? tiers_of(*support) : "",
-            support != nullptr ? support->sweep : "", yes_or(emulated().contains(schema->name), ""),
-            yes_or(mil::autodiff::has_gradient(schema->name), ""));
+        fmt::print("| `{}` | {} | {} | {} | {} | {} | {} | {} |\n", schema->name,
+                   cell(parameters_of(*schema)), cell(schema->meaning),
+                   support != nullptr ? support->path : "",
+                   support != nullptr ? tiers_of(*support) : "",
+                   support != nullptr ? support->sweep : "",
+                   support != nullptr && !support->assumed.empty()
+                       ? "yes, assumed: " + support->assumed
+                       : std::string(yes_or(emulated().contains(schema->name), "")),
+                   yes_or(mil::autodiff::has_gradient(schema->name), ""));
     }
     fmt::print(
         "\n## Known by name\n\n"

@@ -62,7 +62,8 @@ OpSupport support_of(const std::string& op, const toml::table& table) {
         {"path", &OpSupport::path},         {"capability", &OpSupport::capability},
         {"kind", &OpSupport::kind},         {"sweep", &OpSupport::sweep},
         {"remedy", &OpSupport::remedy},     {"unmodelled", &OpSupport::unmodelled},
-        {"evidence", &OpSupport::evidence}, {"source", &OpSupport::source}};
+        {"evidence", &OpSupport::evidence}, {"source", &OpSupport::source},
+        {"assumed", &OpSupport::assumed}};
     for (const auto& [key, node] : table) {
         const auto text = texts.find(key.str());
         const auto value = node.value<std::string>();

@@ -27,6 +27,7 @@ struct OpSupport {
     std::string kind;                 ///< "", "internal" or "netplist"
     std::string sweep;                ///< what ANEForge's sweep of an M5 says; or ""
     std::string unmodelled;           ///< why the emulator cannot compute it; or ""
+    std::string assumed;              ///< what the emulator does where nobody has measured; or ""
     std::string remedy;               ///< what to write where it does not lower; or ""
     std::string evidence, source;
 };

@@ -42,6 +42,13 @@ TEST(OpSupport, EveryOpThatLowersHasASchemaAndAMeaning) {
     }
 }
 
+TEST(OpSupport, WhatIsAssumedIsSaid) {
+    for (const char* op : {"resize_bilinear", "resample", "affine", "crop_resize"}) {
+        EXPECT_NE(find_op_support(op)->assumed, "") << op;
+    }
+    EXPECT_EQ(find_op_support("resize_nearest_neighbor")->assumed, "");
+}
+
 TEST(OpSupport, EveryOpOfTheLanguageIsInTheCatalogue) {
     for (const mil::Schema* schema : mil::schemas()) {
         EXPECT_NE(find_op_support(schema->name), nullptr) << schema->name;
