@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <vector>
 
 #include "kernels/softmax_lines.h"
@@ -41,7 +42,11 @@ struct Block {
           largest(static_cast<std::size_t>(pitch)),
           smallest(static_cast<std::size_t>(pitch)),
           tops(static_cast<std::size_t>(pitch)),
-          sums(static_cast<std::size_t>(pitch)) {}
+          sums(static_cast<std::size_t>(pitch)) {
+        if (!values) {
+            throw std::bad_alloc();
+        }
+    }
 
     std::int64_t pitch;                           ///< elements of a row: whole vectors
     std::int64_t first = 0, columns = 0;          ///< of the tensor
