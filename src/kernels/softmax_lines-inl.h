@@ -39,9 +39,27 @@ HWY_INLINE __m512 add(__m512 a, __m512 b) {
     return ExponentialRegisters::round(_mm512_add_ps(a, b));
 }
 
-/// (x0 + x1 + x2) + (x3 + x4 + x5) + (x6 + x7).
-HWY_INLINE __m512 sum_of_eight(const __m512* x) {
-    return add(add(add(add(x[0], x[1]), x[2]), add(add(x[3], x[4]), x[5])), add(x[6], x[7]));
+/// sums[k] = (x0 + x1 + x2) + (x3 + x4 + x5) + (x6 + x7) of x[k], `count` of them stage by stage:
+/// one after another, each would wait for itself.
+template <int count>
+HWY_INLINE void sums_of_eight(const __m512 (*x)[8], __m512* sums) {
+    __m512 thirds[count][3];
+    for (int k = 0; k < count; ++k) {
+        for (int i = 0; i < 3; ++i) {
+            thirds[k][i] = add(x[k][3 * i], x[k][3 * i + 1]);
+        }
+    }
+    for (int k = 0; k < count; ++k) {
+        for (int i = 0; i < 2; ++i) {
+            thirds[k][i] = add(thirds[k][i], x[k][3 * i + 2]);
+        }
+    }
+    for (int k = 0; k < count; ++k) {
+        sums[k] = add(thirds[k][0], thirds[k][1]);
+    }
+    for (int k = 0; k < count; ++k) {
+        sums[k] = add(sums[k], thirds[k][2]);
+    }
 }
 
 /// The reciprocal as product() takes it: the next float.
@@ -59,19 +77,22 @@ HWY_INLINE __m256i product(__m256i power, __m512 next_factor) {
     return _mm512_cvtps_ph(above, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-/// y = 2^((x - top) log2 e) of `count` vectors, of which each has tops of its own. y may be x.
-template <Reach reach, int count>
+/// y = 2^((x - top) log2 e) of `rows` rows, `pitch` apart in x and y, of `across` vectors, of which
+/// each has tops of its own. y may be x.
+template <Reach reach, int across, int rows = 1>
 HWY_INLINE void powers_of(const ExponentialRegisters& exponential, const fp16* x,
-                          const __m512* tops, fp16* y) {
+                          const __m512* tops, fp16* y, std::int64_t pitch = 0) {
+    constexpr int count = across * rows;
     __m512 differences[count];
     __m256i bits[count];
     for (int i = 0; i < count; ++i) {
-        differences[i] = ExponentialRegisters::round(
-            _mm512_fmsub_ps(_mm512_cvtph_ps(load_bits(x + 16 * i)), _mm512_set1_ps(1.0F), tops[i]));
+        const fp16* from = x + i / across * pitch + i % across * 16;
+        differences[i] = ExponentialRegisters::round(_mm512_fmsub_ps(
+            _mm512_cvtph_ps(load_bits(from)), _mm512_set1_ps(1.0F), tops[i % across]));
     }
     exponential.bits<reach, count>(differences, bits);
     for (int i = 0; i < count; ++i) {
-        store_bits(bits[i], y + 16 * i);
+        store_bits(bits[i], y + i / across * pitch + i % across * 16);
     }
 }
 

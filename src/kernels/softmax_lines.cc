@@ -21,24 +21,26 @@ HWY_INLINE void sum_groups(const fp16* x, float* sums) {
     // alike. A product of 16-bit integers takes one half of 32 bits there.
     const __m512i first = _mm512_set1_epi32(0x2000), second = _mm512_set1_epi32(0x20000000);
     __m512 of_eights[4];  // of groups 4 q + i: the sum of eight b is in lane 4 b + i
-    for (int q = 0; q < 4; ++q) {
-        __m512i in[4];
-        for (int i = 0; i < 4; ++i) {
-            in[i] = _mm512_load_si512(x + (4 * q + i) * group);
+    for (int q = 0; q < 4; q += 2) {
+        __m512 v[2][8];
+        for (int k = 0; k < 2; ++k) {
+            __m512i in[4];
+            for (int i = 0; i < 4; ++i) {
+                in[i] = _mm512_load_si512(x + (4 * (q + k) + i) * group);
+            }
+            const __m512i low01 = _mm512_unpacklo_epi32(in[0], in[1]),
+                          high01 = _mm512_unpackhi_epi32(in[0], in[1]),
+                          low23 = _mm512_unpacklo_epi32(in[2], in[3]),
+                          high23 = _mm512_unpackhi_epi32(in[2], in[3]);
+            const __m512i pairs[4] = {
+                _mm512_unpacklo_epi64(low01, low23), _mm512_unpackhi_epi64(low01, low23),
+                _mm512_unpacklo_epi64(high01, high23), _mm512_unpackhi_epi64(high01, high23)};
+            for (int i = 0; i < 4; ++i) {
+                v[k][2 * i] = _mm512_castsi512_ps(_mm512_madd_epi16(pairs[i], first));
+                v[k][2 * i + 1] = _mm512_castsi512_ps(_mm512_madd_epi16(pairs[i], second));
+            }
         }
-        const __m512i low01 = _mm512_unpacklo_epi32(in[0], in[1]),
-                      high01 = _mm512_unpackhi_epi32(in[0], in[1]),
-                      low23 = _mm512_unpacklo_epi32(in[2], in[3]),
-                      high23 = _mm512_unpackhi_epi32(in[2], in[3]);
-        const __m512i pairs[4] = {
-            _mm512_unpacklo_epi64(low01, low23), _mm512_unpackhi_epi64(low01, low23),
-            _mm512_unpacklo_epi64(high01, high23), _mm512_unpackhi_epi64(high01, high23)};
-        __m512 v[8];
-        for (int i = 0; i < 4; ++i) {
-            v[2 * i] = _mm512_castsi512_ps(_mm512_madd_epi16(pairs[i], first));
-            v[2 * i + 1] = _mm512_castsi512_ps(_mm512_madd_epi16(pairs[i], second));
-        }
-        of_eights[q] = sum_of_eight(v);
+        sums_of_eight<2>(v, of_eights + q);
     }
     const __m512 low01 = _mm512_shuffle_f32x4(of_eights[0], of_eights[1], 0x44),
                  high01 = _mm512_shuffle_f32x4(of_eights[0], of_eights[1], 0xEE),
@@ -72,6 +74,21 @@ std::uint16_t smallest_magnitude(const fp16* x, std::int64_t columns) {
     return hn::GetLane(hn::MinOfLanes(d, hn::Vec<decltype(d)>{least}));
 }
 
+/// The largest of a vector of 16-bit integers, with a sign or without.
+HWY_INLINE int largest_signed(__m512i v) {
+    const __m256i half =
+        _mm256_max_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    const __m128i quarter =
+        _mm_max_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    // The order turned around, as the smallest one is what an instruction finds.
+    const __m128i turned = _mm_xor_si128(quarter, _mm_set1_epi16(0x7FFF));
+    return static_cast<std::int16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(turned)) ^ 0x7FFF);
+}
+HWY_INLINE int largest_unsigned(__m512i v) {
+    const __m512i signs = _mm512_set1_epi16(-0x8000);
+    return largest_signed(_mm512_xor_si512(v, signs)) + 0x8000;
+}
+
 /// As integers with a sign the bits of values of at least 0 are in order, and above all others; as
 /// integers without, those below 0 are above all others and fall as the values rise.
 Row measure(const fp16* x, std::int64_t columns) {
@@ -88,11 +105,7 @@ Row measure(const fp16* x, std::int64_t columns) {
         high = _mm512_mask_max_epi16(high, kept, high, bits);
         far = _mm512_max_epu16(far, bits);
     }
-    namespace hn = hwy::HWY_NAMESPACE;
-    const hn::ScalableTag<std::int16_t> d;
-    const hn::ScalableTag<std::uint16_t> du;
-    const int top = hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{high})),
-              lowest = hn::GetLane(hn::MaxOfLanes(du, hn::Vec<decltype(du)>{far}));
+    const int top = largest_signed(high), lowest = largest_unsigned(far);
     Row row;
     row.largest =
         fp16{top >= 0 ? static_cast<std::uint16_t>(top)
@@ -112,14 +125,18 @@ template <Reach reach>
 void exponentials(ExponentialRegisters exponential, const fp16* x, std::int64_t columns,
                   fp16 largest, fp16* powers, const fp16* next, const fp16* result) {
     const __m512 top = _mm512_set1_ps(to_float(largest));
-    const __m512 tops[4] = {top, top, top, top};
+    const __m512 tops[8] = {top, top, top, top, top, top, top, top};
     std::int64_t i = 0;
-    for (; i + 64 <= columns; i += 64) {
-        for (const std::int64_t line : {i, i + wide}) {
+    for (; i + 128 <= columns; i += 128) {
+        for (std::int64_t line = i; line < i + 128; line += wide) {
             __builtin_prefetch(next + line, 0, 2);
             __builtin_prefetch(result + line, 0, 2);
         }
+        powers_of<reach, 8>(exponential, x + i, tops, powers + i);
+    }
+    if (i + 64 <= columns) {
         powers_of<reach, 4>(exponential, x + i, tops, powers + i);
+        i += 64;
     }
     for (; i < (columns + group - 1) / group * group; i += 16) {
         const __mmask16 kept = first_of(std::max<std::int64_t>(0, columns - i));

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "base/random.h"
 #include "kernels/targets.h"
 #include "reference/chip/elementwise.h"
@@ -115,6 +116,33 @@ TEST(Softmax, OfSeveralBlocksOfColumns) {
                 }
             }
         }
+    }
+}
+
+/// Large tensors may be written past the caches, whole vectors of them that lie well.
+TEST(Softmax, OfColumnsOfALargeTensor) {
+    constexpr std::size_t count = 2100, columns = 106, stride = 2048;
+    const Numerics numerics;
+    const SoftmaxTables tables = tables_for(numerics);
+    Random random(11);
+    const auto values = rows_of(random, count * stride, 2);
+    for (const std::size_t first : {0U, 64U, 5U}) {
+        LargeVector<fp16> x(values.begin(), values.end()), y(x.size(), fp16{1});
+        x[first + 70] = fp16{0x7E00};
+        softmax_columns(x.data() + first, y.data() + first, count, columns, stride, tables,
+                        numerics);
+        LargeVector<fp16> expected(x.size(), fp16{1});
+        std::vector<fp16> line(count), soft(count);
+        for (std::size_t c = first; c < first + columns; ++c) {
+            for (std::size_t k = 0; k < count; ++k) {
+                line[k] = x[k * stride + c];
+            }
+            chip::softmax(line, soft, numerics);
+            for (std::size_t k = 0; k < count; ++k) {
+                expected[k * stride + c] = soft[k];
+            }
+        }
+        ASSERT_TRUE(y == expected) << "from column " << first;
     }
 }
 

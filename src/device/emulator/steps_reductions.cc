@@ -383,7 +383,7 @@ class SoftmaxColumnsStep final : public Step {
         constexpr std::int64_t narrowest = 64;  // columns of a part: 128 bytes a row
         const std::int64_t parts = (inner_ + narrowest - 1) / narrowest;
         const std::int64_t grain = std::max<std::int64_t>(1, 4096 / (count_ * narrowest));
-        run.pool.for_ranges(outer_ * parts, grain, [&](std::int64_t begin, std::int64_t end, int) {
+        run.pool.for_blocks(outer_ * parts, grain, [&](std::int64_t begin, std::int64_t end, int) {
             while (begin < end) {
                 // Neighbouring parts of one outer index are one range.
                 const std::int64_t o = begin / parts, stop = std::min(end, (o + 1) * parts);
