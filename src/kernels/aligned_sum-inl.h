@@ -44,23 +44,23 @@ enum class Addends : std::uint8_t { any, fp16_values, not_negative };
 
 /// The same at 11 fraction bits for finite values: what is added to 2^12 times the larger one's
 /// power of two, where a float has the unit, and taken off again, has lost what lies below the unit
-/// if it has that power's sign. sums[i] = a[i] + b[i * step] of `count` vectors, stage by stage:
-/// one after another, each would wait for itself. sums may be a.
+/// if it has that power's sign. sums[i] = a[i] + b[i] of `count` vectors, stage by stage: one after
+/// another, each would wait for itself. sums may be a.
 template <Addends addends, int count>
-HWY_INLINE void aligned_sums(const __m512* a, const __m512* b, int step, __m512* sums) {
+HWY_INLINE void aligned_sums(const __m512* a, const __m512* b, __m512* sums) {
     constexpr int cut_off = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
     const __m512 far = _mm512_set1_ps(0x1p12F);
     __m512 power[count], moved[count];
     if constexpr (addends == Addends::not_negative) {  // both at once
         const __m512 exponent = _mm512_castsi512_ps(_mm512_set1_epi32(0x7F800000));
         for (int i = 0; i < count; ++i) {
-            power[i] = _mm512_and_ps(_mm512_max_ps(a[i], b[i * step]), exponent);
+            power[i] = _mm512_and_ps(_mm512_max_ps(a[i], b[i]), exponent);
         }
         for (int i = 0; i < count; ++i) {
             moved[i] = _mm512_fmadd_round_ps(power[i], far, a[i], cut_off);
         }
         for (int i = 0; i < count; ++i) {
-            moved[i] = _mm512_add_round_ps(moved[i], b[i * step], cut_off);
+            moved[i] = _mm512_add_round_ps(moved[i], b[i], cut_off);
         }
         for (int i = 0; i < count; ++i) {
             sums[i] = _mm512_fnmadd_ps(power[i], far, moved[i]);
@@ -70,11 +70,11 @@ HWY_INLINE void aligned_sums(const __m512* a, const __m512* b, int step, __m512*
     constexpr int larger_magnitude = 0b0111;  // with its own sign
     __m512i kept[count], smaller[count];
     for (int i = 0; i < count; ++i) {
-        kept[i] = _mm512_castps_si512(_mm512_range_ps(a[i], b[i * step], larger_magnitude));
+        kept[i] = _mm512_castps_si512(_mm512_range_ps(a[i], b[i], larger_magnitude));
     }
     for (int i = 0; i < count; ++i) {  // the other one
         smaller[i] = _mm512_ternarylogic_epi32(kept[i], _mm512_castps_si512(a[i]),
-                                               _mm512_castps_si512(b[i * step]), 0x96);
+                                               _mm512_castps_si512(b[i]), 0x96);
     }
     if constexpr (addends == Addends::any) {
         for (int i = 0; i < count; ++i) {
@@ -97,20 +97,6 @@ HWY_INLINE void aligned_sums(const __m512* a, const __m512* b, int step, __m512*
     for (int i = 0; i < count; ++i) {
         sums[i] = _mm512_add_ps(_mm512_castsi512_ps(kept[i]), moved[i]);
     }
-}
-
-/// `count` times the sums of sixteen tiles of four; x[4 i + k] has element k of each of the i-th
-/// sixteen, fp16 values.
-template <bool not_negative, int count>
-HWY_INLINE void tile_sums(const __m512* x, __m512* sums) {
-    constexpr Addends first = not_negative ? Addends::not_negative : Addends::fp16_values,
-                      later = not_negative ? Addends::not_negative : Addends::any;
-    for (int i = 0; i < count; ++i) {
-        sums[i] = x[4 * i];
-    }
-    aligned_sums<first, count>(sums, x + 1, 4, sums);
-    aligned_sums<later, count>(sums, x + 2, 4, sums);
-    aligned_sums<later, count>(sums, x + 3, 4, sums);
 }
 
 #endif  // POME_ALIGNS_BY_ROUNDING

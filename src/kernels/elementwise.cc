@@ -98,7 +98,7 @@ void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count, bool away)
         std::int64_t end = count;
 #if HWY_TARGET != HWY_SCALAR
         if constexpr (coerce && (op == Binary::add || op == Binary::sub || op == Binary::mul)) {
-            constexpr int vectors = 4;
+            constexpr int vectors = 8;
             const auto take = [&]<int at_a_time>() HWY_ATTR {
                 i += run_finite<op, operands, at_a_time>(x_is_scalar ? x : x + i, x_all,
                                                          y_is_scalar ? y : y + i, y_all, out + i,
@@ -106,6 +106,7 @@ void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count, bool away)
             };
             take.template operator()<vectors>();
             if (count - i < vectors * lanes) {
+                take.template operator()<vectors / 4>();
                 take.template operator()<1>();
             }
             end = std::min(count, i + vectors * lanes);  // what it stopped at

@@ -115,20 +115,36 @@ HWY_INLINE __m512 square_of(__m512 x) {
     return _mm512_cvtph_ps(_mm512_cvtps_ph(moved, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-/// `count` times the sums of sixteen tiles of four, of the elements or of their squares; x[4 i + k]
-/// has element k of each of the i-th sixteen. An infinity or a NaN makes its tile's sum NaN: the
-/// aligned sums subtract from each infinity itself. That is how the callers notice.
-template <Terms terms, int count>
-HWY_INLINE void sums_of_tiles(const __m512* x, __m512* sums) {
-    if constexpr (terms == Terms::squares) {
-        __m512 squares[4 * count];
-        for (int i = 0; i < 4 * count; ++i) {
-            squares[i] = square_of(x[i]);
-        }
-        tile_sums<true, count>(squares, sums);
-    } else {
-        tile_sums<false, count>(x, sums);
+/// `count` times the sums of sixteen tiles of four, of the elements or of their squares, stage by
+/// stage; `fronts` and `backs` give the first two and the last two elements of each of the i-th
+/// sixteen. An infinity or a NaN makes its tile's sum NaN: the aligned sums subtract from each
+/// infinity itself. That is how the callers notice.
+template <Terms terms, int count, typename Front, typename Back>
+HWY_INLINE void sums_of_tiles(const Front& fronts, const Back& backs, __m512* sums) {
+    constexpr bool squares = terms == Terms::squares;
+    constexpr Addends first = squares ? Addends::not_negative : Addends::fp16_values,
+                      later = squares ? Addends::not_negative : Addends::any;
+    __m512 other[count], last[count];
+    for (int i = 0; i < count; ++i) {
+        fronts(i, sums + i, other + i);
     }
+    const auto take = [](__m512 * x) HWY_ATTR __attribute__((always_inline)) {
+        if constexpr (squares) {
+            for (int i = 0; i < count; ++i) {
+                x[i] = square_of(x[i]);
+            }
+        }
+    };
+    take(sums);
+    take(other);
+    aligned_sums<first, count>(sums, other, sums);
+    for (int i = 0; i < count; ++i) {
+        backs(i, other + i, last + i);
+    }
+    take(other);
+    aligned_sums<later, count>(sums, other, sums);
+    take(last);
+    aligned_sums<later, count>(sums, last, sums);
 }
 
 /// Adds the whole tiles of four of these rows to the sums of 32 columns and returns how many rows
@@ -143,14 +159,24 @@ HWY_INLINE std::int64_t add_fast_tiles(const fp16* x, std::int64_t stride, std::
     }
     std::int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
-        __m512 elements[8], parts[2];
-        for (int i = 0; i < 4; ++i) {
-            const __m512i bits = _mm512_loadu_si512(x + (r + i) * stride);
-            _mm_prefetch(x + (r + i + rows) * stride, _MM_HINT_T1);
-            elements[i] = low_floats(bits);
-            elements[4 + i] = high_floats(bits);
-        }
-        sums_of_tiles<terms, 2>(elements, parts);
+        __m512 parts[2];
+        const auto load = [&](int i, std::int64_t row) HWY_ATTR __attribute__((always_inline)) {
+            if (i == 0) {
+                _mm_prefetch(x + (row + rows) * stride, _MM_HINT_T1);
+            }
+            return _mm512_cvtph_ps(
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + row * stride + 16 * i)));
+        };
+        sums_of_tiles<terms, 2>(
+            [&](int i, __m512* first, __m512* second) HWY_ATTR __attribute__((always_inline)) {
+                *first = load(i, r);
+                *second = load(i, r + 1);
+            },
+            [&](int i, __m512* third, __m512* fourth) HWY_ATTR __attribute__((always_inline)) {
+                *third = load(i, r + 2);
+                *fourth = load(i, r + 3);
+            },
+            parts);
         for (int i = 0; i < 2; ++i) {
             totals[2 * i] = _mm512_add_pd(totals[2 * i], low_doubles(parts[i]));
             totals[2 * i + 1] = _mm512_add_pd(totals[2 * i + 1], high_doubles(parts[i]));
@@ -215,38 +241,44 @@ bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
     const __m512i take_front = _mm512_load_si512(tile_order.front.data()),
                   take_back = _mm512_load_si512(tile_order.back.data());
     __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
-    // `count` times sixteen tiles: elements 64 i and 64 i + 32 on are v[2 i] and v[2 i + 1].
-    const auto add = [&]<int count>(const __m512i* v) HWY_ATTR __attribute__((always_inline)) {
-        __m512 elements[4 * count], parts[count];
-        for (int i = 0; i < count; ++i) {
-            const __m512i first = v[2 * i], second = v[2 * i + 1];
-            const __m512i fronts = _mm512_permutex2var_epi16(first, take_front, second),
-                          backs = _mm512_permutex2var_epi16(first, take_back, second);
-            elements[4 * i] = low_floats(fronts);
-            elements[4 * i + 1] = high_floats(fronts);
-            elements[4 * i + 2] = low_floats(backs);
-            elements[4 * i + 3] = high_floats(backs);
-        }
-        sums_of_tiles<terms, count>(elements, parts);
+    // `count` times sixteen tiles: load(i) gives elements 32 i on.
+    const auto add = [&]<int count>(const auto& load) HWY_ATTR __attribute__((always_inline)) {
+        __m512 parts[count];
+        sums_of_tiles<terms, count>(
+            [&](int i, __m512* first, __m512* second) HWY_ATTR __attribute__((always_inline)) {
+                const __m512i fronts =
+                    _mm512_permutex2var_epi16(load(2 * i), take_front, load(2 * i + 1));
+                *first = low_floats(fronts);
+                *second = high_floats(fronts);
+            },
+            [&](int i, __m512* third, __m512* fourth) HWY_ATTR __attribute__((always_inline)) {
+                const __m512i backs =
+                    _mm512_permutex2var_epi16(load(2 * i), take_back, load(2 * i + 1));
+                *third = low_floats(backs);
+                *fourth = high_floats(backs);
+            },
+            parts);
         for (int i = 0; i < count; ++i) {
             low = _mm512_add_pd(low, low_doubles(parts[i]));
             high = _mm512_add_pd(high, high_doubles(parts[i]));
         }
     };
-    constexpr int at_once = 2;
     const std::int64_t whole = count / 4 * 4;
     std::int64_t i = 0;
-    for (; i + at_once * 2 * wide <= whole; i += at_once * 2 * wide) {
-        __m512i v[at_once * 2];
-        for (int k = 0; k < at_once * 2; ++k) {
-            v[k] = _mm512_loadu_si512(x + i + k * wide);
-        }
-        add.template operator()<at_once>(v);
+    const auto load = [&](int k) HWY_ATTR __attribute__((always_inline)) {
+        return _mm512_loadu_si512(x + i + k * wide);
+    };
+    for (; i + 8 * wide <= whole; i += 8 * wide) {
+        add.template operator()<4>(load);
+    }
+    if (i + 4 * wide <= whole) {
+        add.template operator()<2>(load);
+        i += 4 * wide;
     }
     for (; i < whole; i += 2 * wide) {  // tiles of zeros add nothing
-        const __m512i v[2] = {_mm512_maskz_loadu_epi16(first_of(whole - i), x + i),
-                              _mm512_maskz_loadu_epi16(first_of(whole - i - wide), x + i + wide)};
-        add.template operator()<1>(v);
+        add.template operator()<1>([&](int k) HWY_ATTR __attribute__((always_inline)) {
+            return _mm512_maskz_loadu_epi16(first_of(whole - i - k * wide), x + i + k * wide);
+        });
     }
     const hn::ScalableTag<double> d;
     sum = hn::GetLane(hn::SumOfLanes(d, hn::Vec<decltype(d)>{_mm512_add_pd(low, high)}));
