@@ -131,16 +131,23 @@ bool apply_exponential(const Exponential& form, Results results, const fp16* x, 
                        std::int64_t count) {
     const ExponentialRegisters lines(form);
     std::int64_t i = 0;
-    for (; i + step <= count; i += step) {
-        __m512 v[vectors];
-        __m256i bits[vectors];
-        for (int j = 0; j < vectors; ++j) {
+    const auto take = [&]<int at_a_time>() HWY_ATTR __attribute__((always_inline)) {
+        __m512 v[at_a_time];
+        __m256i bits[at_a_time];
+        for (int j = 0; j < at_a_time; ++j) {
             v[j] = load(x + i + 16 * j);
         }
-        lines.bits<Reach::any, vectors>(v, bits);
-        for (int j = 0; j < vectors; ++j) {
+        lines.bits<Reach::any, at_a_time>(v, bits);
+        for (int j = 0; j < at_a_time; ++j) {
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i + 16 * j), bits[j]);
         }
+        i += 16 * at_a_time;
+    };
+    while (i + 2 * step <= count) {
+        take.template operator()<2 * vectors>();
+    }
+    if (i + step <= count) {
+        take.template operator()<vectors>();
     }
     for (; i < count; ++i) {
         out[i] = results[x[i].bits];

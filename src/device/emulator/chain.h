@@ -20,7 +20,12 @@ struct Access {
     /// neighbours, so that no such rule exists.
     static bool of(const Shape& operand, const Shape& result, Access& access);
 
-    std::int64_t index(std::int64_t i) const { return i / group % count; }
+    std::int64_t index(std::int64_t i) const {
+        if (group == 1 && i < count) {  // most of them: divisions take long
+            return i;
+        }
+        return count == 1 ? 0 : i / group % count;
+    }
     bool is_whole(std::int64_t elements) const { return group == 1 && count == elements; }
     /// Whether the elements from i on, up to end_of_run(i), are one element.
     bool is_constant() const { return group > 1 || count == 1; }
