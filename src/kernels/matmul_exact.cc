@@ -277,7 +277,19 @@ struct ExactKernel {
 
     static HWY_INLINE Floats factor(Floats a) { return nudge(a); }
     static HWY_INLINE Floats limit(Floats a) { return drop_threshold(a); }
-    static std::int64_t rows_size(std::int64_t inner) { return packed_rows_size(inner); }
+#if POME_DROP_CLASSES
+    /// The class of limit() of each fp16 element with an exponent of at most 30: 13 less the
+    /// exponent field, at least 0; none for zero.
+    static HWY_INLINE __m512i limit_classes(__m512i bits) {
+        const __m512i classes = _mm512_subs_epu16(
+            _mm512_set1_epi16(13), _mm512_max_epu16(exponent_bits(bits), _mm512_set1_epi16(1)));
+        return _mm512_maskz_mov_epi16(_mm512_test_epi16_mask(bits, _mm512_set1_epi16(0x7FFF)),
+                                      classes);
+    }
+#endif
+    static std::int64_t rows_size(std::int64_t inner) {
+        return packed_rows_size(inner);
+    }
     static PackedRows pack_rows(const Matrix& a, std::int64_t first, float* memory) {
         return pack_bounded_rows<ExactKernel>(a, first, memory);
     }

@@ -189,28 +189,66 @@ inline std::int64_t packed_columns_size(std::int64_t inner) {
                            : values;
 }
 
-/// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`.
+/// The largest of the magnitudes of halves, as bits, is the last one below an exponent of 31.
+constexpr std::int16_t largest_ordinary_bits = 0x7BFF;
+
+#if POME_DROP_CLASSES
+HWY_INLINE __m512i magnitude_bits(__m512i halves) {
+    return _mm512_and_si512(halves, _mm512_set1_epi16(0x7FFF));
+}
+HWY_INLINE __m512i exponent_bits(__m512i halves) {
+    return _mm512_and_si512(_mm512_srli_epi16(halves, 10), _mm512_set1_epi16(0x1F));
+}
+
+/// Whether none of `count` halves, whole vectors of 32, has an exponent of 31, which the hardware
+/// decodes as infinity or NaN.
+inline bool are_ordinary(const std::uint16_t* halves, std::int64_t count) {
+    __m512i largest = _mm512_setzero_si512();
+    for (std::int64_t i = 0; i < count; i += 2 * lanes) {
+        largest = _mm512_max_epu16(largest, magnitude_bits(_mm512_loadu_si512(halves + i)));
+    }
+    return _mm512_cmpgt_epu16_mask(largest, _mm512_set1_epi16(largest_ordinary_bits)) == 0;
+}
+
+/// The value of the largest of these magnitudes.
+inline float largest_of(__m512i magnitudes) {
+    const hn::ScalableTag<std::uint16_t> d;
+    return to_float(fp16{hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{magnitudes}))});
+}
+
+/// 16 ordinary halves as floats.
+HWY_INLINE hn::Vec<hn::ScalableTag<float>> decode_ordinary(const std::uint16_t* halves) {
+    return hn::Vec<hn::ScalableTag<float>>{
+        _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)))};
+}
+
+/// The class of the smallest magnitude but zero of 32 halves.
+HWY_INLINE std::uint8_t smallest_class(__m512i halves) {
+    const __m512i less_one = _mm512_sub_epi16(magnitude_bits(halves), _mm512_set1_epi16(1));
+    const __m256i half =
+        _mm256_min_epu16(_mm512_castsi512_si256(less_one), _mm512_extracti64x4_epi64(less_one, 1));
+    const __m128i quarter =
+        _mm_min_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const int smallest = (_mm_cvtsi128_si32(_mm_minpos_epu16(quarter)) & 0xFFFF) + 1;
+    return static_cast<std::uint8_t>(std::max(smallest >> 10, 1) - 1);  // 63 where all are zero
+}
+#endif
+
+/// Steps of a panel that were gathered: `steps` times panel_width halves.
 template <class Kernel>
-inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* memory) {
-    const hn::ScalableTag<float> d;
-    HWY_ALIGN std::uint16_t halves[packed_steps * panel_width];
-    const std::int64_t count = std::min(panel_width, b.columns - first);
-    float* classes = memory + panel_width * padded(b.rows);
-    float* smallest = classes + column_classes_size(b.rows);
-    const PackedColumns packed{memory, reinterpret_cast<std::uint8_t*>(classes),
-                               reinterpret_cast<std::uint8_t*>(smallest),
-                               smallest + padded(floats_of(padded(b.rows))), 0.0F};
-    const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
-    auto largest = zero;
-    for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
-        const std::int64_t steps = std::min(packed_steps, b.rows - from);
-        gather<panel_width>(b.data + from * b.row_stride + first * b.column_stride, b.column_stride,
-                            b.row_stride, count, steps, halves);
-        auto n0 = zero, n1 = zero;
+struct GatheredColumns {
+    const std::uint16_t* halves;
+    std::int64_t first, steps;  ///< of K
+
+    /// Makes all of the panel but `largest`, which it returns.
+    float pack(const PackedColumns& packed) const {
+        const hn::ScalableTag<float> d;
+        const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
+        auto n0 = zero, n1 = zero, largest = zero;
         for (std::int64_t k = 0; k < steps; ++k) {
             const auto v0 = decode<Kernel::ieee>(halves + k * panel_width);
             const auto v1 = decode<Kernel::ieee>(halves + k * panel_width + lanes);
-            float* row = packed.values + (from + k) * panel_width;
+            float* row = packed.values + (first + k) * panel_width;
             hn::Store(v0, d, row);
             hn::Store(v1, d, row + lanes);
             if constexpr (Kernel::bounded) {
@@ -220,22 +258,86 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
                 largest = hn::Max(largest, hn::Max(m0, m1));
                 const auto least = hn::Min(hn::IfThenElse(hn::Eq(m0, zero), nothing, m0),
                                            hn::IfThenElse(hn::Eq(m1, zero), nothing, m1));
-                packed.smallest[from + k] = class_of(hn::GetLane(hn::MinOfLanes(d, least)));
+                packed.smallest[first + k] = class_of(hn::GetLane(hn::MinOfLanes(d, least)));
                 if constexpr (POME_DROP_CLASSES) {
-                    std::uint8_t* to = packed.classes + (from + k) * panel_width;
+                    std::uint8_t* to = packed.classes + (first + k) * panel_width;
                     store_classes(m0, to);
                     store_classes(m1, to + lanes);
                 }
             }
         }
         if constexpr (Kernel::bounded) {
-            const float norm = hn::GetLane(hn::MaxOfLanes(d, hn::Max(n0, n1)));
-            packed.norms[from / packed_steps] = std::sqrt(norm);
+            store_norm(packed, n0, n1);
         }
+        return hn::GetLane(hn::MaxOfLanes(d, largest));
     }
-    PackedColumns result = packed;
-    result.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
-    return result;
+
+#if POME_DROP_CLASSES
+    /// The same of ordinary halves; classes come from their bits. `largest` has magnitudes.
+    void pack_ordinary(const PackedColumns& packed, __m512i& largest) const {
+        const hn::ScalableTag<float> d;
+        auto n0 = hn::Zero(d), n1 = n0;
+        for (std::int64_t k = 0; k < steps; ++k) {
+            const std::uint16_t* from = halves + k * panel_width;
+            const __m512i bits = _mm512_loadu_si512(from);
+            const auto v0 = decode_ordinary(from), v1 = decode_ordinary(from + lanes);
+            float* row = packed.values + (first + k) * panel_width;
+            hn::Store(v0, d, row);
+            hn::Store(v1, d, row + lanes);
+            n0 = hn::MulAdd(v0, v0, n0);
+            n1 = hn::MulAdd(v1, v1, n1);
+            largest = _mm512_max_epu16(largest, magnitude_bits(bits));
+            packed.smallest[first + k] = smallest_class(bits);
+            const __m512i classes = _mm512_subs_epu16(exponent_bits(bits), _mm512_set1_epi16(1));
+            _mm256_storeu_si256(
+                reinterpret_cast<__m256i*>(packed.classes + (first + k) * panel_width),
+                _mm512_cvtepi16_epi8(classes));
+        }
+        store_norm(packed, n0, n1);
+    }
+#endif
+
+  private:
+    template <class V>
+    void store_norm(const PackedColumns& packed, V n0, V n1) const {
+        const hn::ScalableTag<float> d;
+        packed.norms[first / packed_steps] =
+            std::sqrt(hn::GetLane(hn::MaxOfLanes(d, hn::Max(n0, n1))));
+    }
+};
+
+/// Columns [first, first + panel_width) of b, zeros beyond its end, into `memory`.
+template <class Kernel>
+inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* memory) {
+    HWY_ALIGN std::uint16_t halves[packed_steps * panel_width];
+    const std::int64_t count = std::min(panel_width, b.columns - first);
+    float* classes = memory + panel_width * padded(b.rows);
+    float* smallest = classes + column_classes_size(b.rows);
+    PackedColumns packed{memory, reinterpret_cast<std::uint8_t*>(classes),
+                         reinterpret_cast<std::uint8_t*>(smallest),
+                         smallest + padded(floats_of(padded(b.rows))), 0.0F};
+#if POME_DROP_CLASSES
+    __m512i largest = _mm512_setzero_si512();
+#endif
+    for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
+        const std::int64_t steps = std::min(packed_steps, b.rows - from);
+        gather<panel_width>(b.data + from * b.row_stride + first * b.column_stride, b.column_stride,
+                            b.row_stride, count, steps, halves);
+        const GatheredColumns<Kernel> columns{halves, from, steps};
+#if POME_DROP_CLASSES
+        if constexpr (Kernel::bounded) {
+            if (are_ordinary(halves, steps * panel_width)) {
+                columns.pack_ordinary(packed, largest);
+                continue;
+            }
+        }
+#endif
+        packed.largest = std::max(packed.largest, columns.pack(packed));
+    }
+#if POME_DROP_CLASSES
+    packed.largest = std::max(packed.largest, largest_of(largest));
+#endif
+    return packed;
 }
 
 /// Columns [first, first + panel_width) of b times `factor`, zeros beyond its end, into `memory`.
@@ -407,11 +509,68 @@ inline PlainRows pack_float_rows(const FloatMatrix& a, std::int64_t first, float
     return {memory, 1, block_rows};
 }
 
+/// A part of packed rows that was gathered: `count` halves, whole lines of steps.
+template <class Kernel>
+struct GatheredRows {
+    const std::uint16_t* halves;
+    std::int64_t count, at;  ///< and the index of the first one's factor and limit
+
+    /// Makes factors, limits and the norm; returns the largest magnitude.
+    float pack(const PackedRows& packed) const {
+        const hn::ScalableTag<float> d;
+        constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
+        hn::Vec<decltype(d)> squares[period];
+        for (auto& square : squares) {
+            square = hn::Zero(d);
+        }
+        auto largest = hn::Zero(d);
+        for (std::int64_t i = 0; i < count; i += period * lanes) {
+            for (std::int64_t j = 0; j < period; ++j) {
+                const auto v = decode<Kernel::ieee>(halves + i + j * lanes);
+                const std::int64_t to = at + i + j * lanes;
+                hn::Store(Kernel::factor(v), d, packed.factors + to);
+                squares[j] = hn::MulAdd(v, v, squares[j]);
+                largest = hn::Max(largest, hn::Abs(v));
+                const auto limit = Kernel::limit(v);
+                if constexpr (POME_DROP_CLASSES) {
+                    store_classes(limit, packed.classes + to);
+                } else {
+                    hn::Store(limit, d, packed.limits + to);
+                }
+            }
+        }
+        packed.norms[at / (packed_steps * block_rows)] = largest_norm(squares, period);
+        return hn::GetLane(hn::MaxOfLanes(d, largest));
+    }
+
+#if POME_DROP_CLASSES
+    /// The same of ordinary halves; classes come from their bits. `largest` has magnitudes.
+    void pack_ordinary(const PackedRows& packed, __m512i& largest) const {
+        static_assert(2 * block_rows == lanes);
+        const hn::ScalableTag<float> d;
+        hn::Vec<decltype(d)> squares[2] = {hn::Zero(d), hn::Zero(d)};
+        for (std::int64_t i = 0; i < count; i += 2 * lanes) {
+            const __m512i bits = _mm512_loadu_si512(halves + i);
+            largest = _mm512_max_epu16(largest, magnitude_bits(bits));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(packed.classes + at + i),
+                                _mm512_cvtepi16_epi8(Kernel::limit_classes(bits)));
+            for (int j = 0; j < 2; ++j) {
+                const auto v = decode_ordinary(halves + i + j * lanes);
+                hn::Store(Kernel::factor(v), d, packed.factors + at + i + j * lanes);
+                squares[j] = hn::MulAdd(v, v, squares[j]);
+            }
+        }
+        const auto sum = hn::Add(squares[0], squares[1]);  // of two steps each, side by side
+        const auto norms = hn::Add(sum, hn::ConcatLowerUpper(d, sum, sum));
+        packed.norms[at / (packed_steps * block_rows)] =
+            std::sqrt(hn::GetLane(hn::MaxOfLanes(d, norms)));
+    }
+#endif
+};
+
 /// Rows [first, first + block_rows) of a, zeros beyond its end, into `memory`.
 template <class Kernel>
 inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* memory) {
-    const hn::ScalableTag<float> d;
-    constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
     const std::int64_t inner = a.columns;
     float* limits = memory + block_rows * padded(inner);
     float* top = limits + limits_size(inner);
@@ -422,32 +581,24 @@ inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* 
                       top + padded(floats_of(padded(inner))),
                       0.0F};
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
-    auto largest = hn::Zero(d);
+#if POME_DROP_CLASSES
+    __m512i largest = _mm512_setzero_si512();
+#endif
     for (std::int64_t from = 0; from < inner; from += packed_steps) {
-        const std::int64_t end = gather_rows(a, first, from, halves);
-        hn::Vec<decltype(d)> squares[period];
-        for (auto& square : squares) {
-            square = hn::Zero(d);
+        const std::int64_t count = gather_rows(a, first, from, halves);
+        const GatheredRows<Kernel> rows{halves, count, from * block_rows};
+#if POME_DROP_CLASSES
+        if (are_ordinary(halves, count)) {
+            rows.pack_ordinary(packed, largest);
+            continue;
         }
-        for (std::int64_t i = 0; i < end; i += period * lanes) {
-            for (std::int64_t j = 0; j < period; ++j) {
-                const auto v = decode<Kernel::ieee>(halves + i + j * lanes);
-                const std::int64_t at = from * block_rows + i + j * lanes;
-                hn::Store(Kernel::factor(v), d, packed.factors + at);
-                squares[j] = hn::MulAdd(v, v, squares[j]);
-                largest = hn::Max(largest, hn::Abs(v));
-                const auto limit = Kernel::limit(v);
-                if constexpr (POME_DROP_CLASSES) {
-                    store_classes(limit, packed.classes + at);
-                } else {
-                    hn::Store(limit, d, packed.limits + at);
-                }
-            }
-        }
-        packed.norms[from / packed_steps] = largest_norm(squares, period);
+#endif
+        packed.largest = std::max(packed.largest, rows.pack(packed));
     }
+#if POME_DROP_CLASSES
+    packed.largest = std::max(packed.largest, largest_of(largest));
+#endif
     find_tops(packed, inner);
-    packed.largest = hn::GetLane(hn::MaxOfLanes(d, largest));
     return packed;
 }
 

@@ -203,6 +203,32 @@ TEST(MatmulExact, EqualsTheModelOnUsualValues) {
     }
 }
 
+/// Parts of K with and without the values that no hardware decodes as the engine does, zeros and
+/// subnormals among them, and whole rows and columns of zeros.
+TEST(MatmulExact, EqualsTheModelOnSpecialValuesAmongUsualOnes) {
+    Random random(12);
+    const auto mostly = [](double scale) {
+        return [scale](Random& r) {
+            switch (r.below(700)) {
+                case 0:
+                    return fp16{static_cast<std::uint16_t>(0x7C00 + r.below(3) * 0x81FF)};
+                case 1:
+                    return fp16{static_cast<std::uint16_t>(1 + r.below(0x3FF))};
+                default:
+                    return r.below(5) == 0 ? fp16{static_cast<std::uint16_t>(r.below(2) << 15)}
+                                           : half(r.normal() * scale);
+            }
+        };
+    };
+    const Draw zero = [](Random&) { return fp16{0}; };
+    std::vector<Case> cases;
+    cases.emplace_back(40, 500, 70, mostly(0.02), mostly(0.2), random);
+    cases.emplace_back(21, 33, 45, mostly(0.02), mostly(0.2), random);
+    cases.emplace_back(64, 96, 64, zero, mostly(1.0), random);
+    cases.emplace_back(64, 96, 64, mostly(1.0), zero, random);
+    EXPECT_GT(check(cases), 0);
+}
+
 TEST(MatmulExact, EqualsTheModelOnTies) {  // products that are odd multiples of 2^-17
     Random random(13);
     const Draw odd = [](Random& r) {
