@@ -1,13 +1,12 @@
 #include <algorithm>
 #include <cmath>
-#include <new>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "kernels/softmax_lines.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/softmax_columns.cc"
-#include "hwy/aligned_allocator.h"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/softmax_lines-inl.h"
@@ -64,13 +63,10 @@ class Columns {
     void run(const std::function<void(std::int64_t first, std::int64_t columns)>& rest) {
         const std::int64_t number = (columns_ + width_ - 1) / width_;
         const std::int64_t pitch = (std::min(width_, columns_) + wide - 1) / wide * wide;
-        // In one piece: the system's allocator keeps one that comes and goes, and its pages.
         const std::int64_t size = rows_ * pitch;
-        const auto memory = hwy::AllocateAligned<fp16>(static_cast<std::size_t>(2 * size));
-        if (!memory) {
-            throw std::bad_alloc();
-        }
-        Block even(memory.get(), pitch), odd(memory.get() + size, pitch);
+        LargeVector<fp16> own;
+        fp16* memory = memory_for(static_cast<std::size_t>(2 * size), own);
+        Block even(memory, pitch), odd(memory + size, pitch);
         for (std::int64_t i = -1; i <= number; ++i) {
             Block& here = i % 2 == 0 ? even : odd;    // block i
             Block& beside = i % 2 == 0 ? odd : even;  // block i - 1, then block i + 1
@@ -110,6 +106,21 @@ class Columns {
     static constexpr std::int64_t at_once = 4;  ///< rows; a group has a multiple of them
     static constexpr std::int64_t ahead = 16;   ///< rows that are fetched before they are needed
     static constexpr std::int64_t beyond_caches = std::int64_t{4} << 20;  ///< elements
+
+    /// Two blocks fill the second cache. In ordinary pages they may lie so that parts of them take
+    /// each other's place there, and pages of memory that comes and goes are cleared each time:
+    /// each thread keeps its own, 4 MB from half a megabyte on, for huge pages. Larger ones, of
+    /// many rows, are in `own`.
+    static fp16* memory_for(std::size_t elements, LargeVector<fp16>& own) {
+        constexpr std::size_t large = std::size_t{1} << 18, most = std::size_t{1} << 21;
+        thread_local LargeVector<fp16> kept;
+        LargeVector<fp16>& memory = elements > most ? own : kept;
+        if (memory.size() < elements) {
+            memory = LargeVector<fp16>();  // first: nobody needs what was in it
+            memory.resize(elements < large ? elements : std::max(elements, most));
+        }
+        return memory.data();
+    }
 
     static bool is_aligned(const fp16* y) { return reinterpret_cast<std::uintptr_t>(y) % 64 == 0; }
 
