@@ -62,22 +62,20 @@ void Ahead::add(const Link::Place& place, std::int64_t elements_of_result) {
         return stream.slot == place.slot;
     });
     if (place.slot >= 0 && !is_known && place.access.is_whole(elements_of_result)) {
-        streams_.push_back({place.slot, elements_of_result});
+        streams_.push_back({place.slot, elements_of_result / elements_});
     }
 }
 
 void Ahead::touch(const Run& run, std::int64_t begin, std::int64_t end, std::size_t part,
                   std::size_t parts) const {
     constexpr std::int64_t line = 64 / sizeof(fp16);
-    const auto at = [&](std::int64_t elements, std::size_t passed) {
-        return elements / elements_ *
-               (begin + (end - begin) * static_cast<std::int64_t>(passed) /
-                            static_cast<std::int64_t>(parts));
+    const auto passed = [&](std::size_t done) {
+        return (end - begin) * static_cast<std::int64_t>(done) / static_cast<std::int64_t>(parts);
     };
+    const std::int64_t first = begin + passed(part), last = begin + passed(part + 1);
     for (const Stream& stream : streams_) {
         const fp16* values = run.slots[static_cast<std::size_t>(stream.slot)];
-        const std::int64_t last = at(stream.elements, part + 1);
-        for (std::int64_t i = at(stream.elements, part); i < last; i += line) {
+        for (std::int64_t i = first * stream.step; i < last * stream.step; i += line) {
             __builtin_prefetch(values + i, 0, 2);
         }
     }

@@ -82,7 +82,7 @@ class Ahead {
   private:
     struct Stream {
         int slot;
-        std::int64_t elements;
+        std::int64_t step;  ///< its elements for each of the loop's
     };
     std::int64_t elements_;
     std::vector<Stream> streams_;
