@@ -147,9 +147,9 @@ HWY_INLINE hn::Vec<hn::ScalableTag<float>> decode(const std::uint16_t* from) {
     const hn::ScalableTag<std::uint32_t> du;
     const hn::Rebind<std::uint16_t, decltype(d)> dh;
     if constexpr (ieee) {
-        return widen_bits(d, hn::Load(dh, from));
+        return widen_bits(d, hn::LoadU(dh, from));
     }
-    const auto bits = hn::PromoteTo(du, hn::Load(dh, from));
+    const auto bits = hn::PromoteTo(du, hn::LoadU(dh, from));
     const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7FFFU)));
     // Subnormals become subnormal floats; the product with a power of two puts all exponents right.
     const auto value = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112F));
@@ -200,12 +200,12 @@ HWY_INLINE __m512i exponent_bits(__m512i halves) {
     return _mm512_and_si512(_mm512_srli_epi16(halves, 10), _mm512_set1_epi16(0x1F));
 }
 
-/// Whether none of `count` halves, whole vectors of 32, has an exponent of 31, which the hardware
-/// decodes as infinity or NaN.
-inline bool are_ordinary(const std::uint16_t* halves, std::int64_t count) {
+/// Whether none of `count` times 32 halves, `pitch` apart, has an exponent of 31, which the
+/// hardware decodes as infinity or NaN.
+inline bool are_ordinary(const std::uint16_t* halves, std::int64_t pitch, std::int64_t count) {
     __m512i largest = _mm512_setzero_si512();
-    for (std::int64_t i = 0; i < count; i += 2 * lanes) {
-        largest = _mm512_max_epu16(largest, magnitude_bits(_mm512_loadu_si512(halves + i)));
+    for (std::int64_t i = 0; i < count; ++i) {
+        largest = _mm512_max_epu16(largest, magnitude_bits(_mm512_loadu_si512(halves + i * pitch)));
     }
     return _mm512_cmpgt_epu16_mask(largest, _mm512_set1_epi16(largest_ordinary_bits)) == 0;
 }
@@ -234,10 +234,11 @@ HWY_INLINE std::uint8_t smallest_class(__m512i halves) {
 }
 #endif
 
-/// Steps of a panel that were gathered: `steps` times panel_width halves.
+/// Some steps of a panel: `steps` times panel_width halves, `pitch` apart.
 template <class Kernel>
-struct GatheredColumns {
+struct ColumnSteps {
     const std::uint16_t* halves;
+    std::int64_t pitch;
     std::int64_t first, steps;  ///< of K
 
     /// Makes all of the panel but `largest`, which it returns.
@@ -246,8 +247,8 @@ struct GatheredColumns {
         const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
         auto n0 = zero, n1 = zero, largest = zero;
         for (std::int64_t k = 0; k < steps; ++k) {
-            const auto v0 = decode<Kernel::ieee>(halves + k * panel_width);
-            const auto v1 = decode<Kernel::ieee>(halves + k * panel_width + lanes);
+            const auto v0 = decode<Kernel::ieee>(halves + k * pitch);
+            const auto v1 = decode<Kernel::ieee>(halves + k * pitch + lanes);
             float* row = packed.values + (first + k) * panel_width;
             hn::Store(v0, d, row);
             hn::Store(v1, d, row + lanes);
@@ -278,7 +279,7 @@ struct GatheredColumns {
         const hn::ScalableTag<float> d;
         auto n0 = hn::Zero(d), n1 = n0;
         for (std::int64_t k = 0; k < steps; ++k) {
-            const std::uint16_t* from = halves + k * panel_width;
+            const std::uint16_t* from = halves + k * pitch;
             const __m512i bits = _mm512_loadu_si512(from);
             const auto v0 = decode_ordinary(from), v1 = decode_ordinary(from + lanes);
             float* row = packed.values + (first + k) * panel_width;
@@ -319,14 +320,19 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
 #if POME_DROP_CLASSES
     __m512i largest = _mm512_setzero_si512();
 #endif
+    const bool lie_together = b.column_stride == 1 && count == panel_width;
     for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
         const std::int64_t steps = std::min(packed_steps, b.rows - from);
-        gather<panel_width>(b.data + from * b.row_stride + first * b.column_stride, b.column_stride,
-                            b.row_stride, count, steps, halves);
-        const GatheredColumns<Kernel> columns{halves, from, steps};
+        const fp16* first_step = b.data + from * b.row_stride + first * b.column_stride;
+        if (!lie_together) {
+            gather<panel_width>(first_step, b.column_stride, b.row_stride, count, steps, halves);
+        }
+        const ColumnSteps<Kernel> columns{
+            lie_together ? reinterpret_cast<const std::uint16_t*>(first_step) : halves,
+            lie_together ? b.row_stride : panel_width, from, steps};
 #if POME_DROP_CLASSES
         if constexpr (Kernel::bounded) {
-            if (are_ordinary(halves, steps * panel_width)) {
+            if (are_ordinary(columns.halves, columns.pitch, steps)) {
                 columns.pack_ordinary(packed, largest);
                 continue;
             }
@@ -588,7 +594,7 @@ inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* 
         const std::int64_t count = gather_rows(a, first, from, halves);
         const GatheredRows<Kernel> rows{halves, count, from * block_rows};
 #if POME_DROP_CLASSES
-        if (are_ordinary(halves, count)) {
+        if (are_ordinary(halves, 2 * lanes, count / (2 * lanes))) {
             rows.pack_ordinary(packed, largest);
             continue;
         }
