@@ -189,9 +189,6 @@ inline std::int64_t packed_columns_size(std::int64_t inner) {
                            : values;
 }
 
-/// The largest of the magnitudes of halves, as bits, is the last one below an exponent of 31.
-constexpr std::int16_t largest_ordinary_bits = 0x7BFF;
-
 #if POME_DROP_CLASSES
 HWY_INLINE __m512i magnitude_bits(__m512i halves) {
     return _mm512_and_si512(halves, _mm512_set1_epi16(0x7FFF));
@@ -207,13 +204,8 @@ inline bool are_ordinary(const std::uint16_t* halves, std::int64_t pitch, std::i
     for (std::int64_t i = 0; i < count; ++i) {
         largest = _mm512_max_epu16(largest, magnitude_bits(_mm512_loadu_si512(halves + i * pitch)));
     }
-    return _mm512_cmpgt_epu16_mask(largest, _mm512_set1_epi16(largest_ordinary_bits)) == 0;
-}
-
-/// The value of the largest of these magnitudes.
-inline float largest_of(__m512i magnitudes) {
-    const hn::ScalableTag<std::uint16_t> d;
-    return to_float(fp16{hn::GetLane(hn::MaxOfLanes(d, hn::Vec<decltype(d)>{magnitudes}))});
+    constexpr std::int16_t last_below = 0x7BFF;  // 65504
+    return _mm512_cmpgt_epu16_mask(largest, _mm512_set1_epi16(last_below)) == 0;
 }
 
 /// 16 ordinary halves as floats.
@@ -234,6 +226,40 @@ HWY_INLINE std::uint8_t smallest_class(__m512i halves) {
 }
 #endif
 
+/// The largest magnitude of what was packed.
+class LargestMagnitude {
+  public:
+    LargestMagnitude() : floats_(hn::Zero(hn::ScalableTag<float>())) {
+#if POME_DROP_CLASSES
+        bits_ = _mm512_setzero_si512();
+#endif
+    }
+    void add(hn::Vec<hn::ScalableTag<float>> magnitudes) {
+        floats_ = hn::Max(floats_, magnitudes);
+    }
+#if POME_DROP_CLASSES
+    HWY_INLINE void add_ordinary(__m512i halves) {
+        bits_ = _mm512_max_epu16(bits_, magnitude_bits(halves));
+    }
+#endif
+    float get() const {
+        const hn::ScalableTag<float> d;
+        float largest = hn::GetLane(hn::MaxOfLanes(d, floats_));
+#if POME_DROP_CLASSES
+        const hn::ScalableTag<std::uint16_t> dh;
+        const fp16 half{hn::GetLane(hn::MaxOfLanes(dh, hn::Vec<decltype(dh)>{bits_}))};
+        largest = std::max(largest, to_float(half));
+#endif
+        return largest;
+    }
+
+  private:
+    hn::Vec<hn::ScalableTag<float>> floats_;
+#if POME_DROP_CLASSES
+    __m512i bits_;
+#endif
+};
+
 /// Some steps of a panel: `steps` times panel_width halves, `pitch` apart.
 template <class Kernel>
 struct ColumnSteps {
@@ -241,11 +267,18 @@ struct ColumnSteps {
     std::int64_t pitch;
     std::int64_t first, steps;  ///< of K
 
-    /// Makes all of the panel but `largest`, which it returns.
-    float pack(const PackedColumns& packed) const {
+    /// Makes their part of the panel.
+    void pack(const PackedColumns& packed, LargestMagnitude& largest) const {
+#if POME_DROP_CLASSES
+        if constexpr (Kernel::bounded) {
+            if (are_ordinary(halves, pitch, steps)) {
+                return pack_ordinary(packed, largest);
+            }
+        }
+#endif
         const hn::ScalableTag<float> d;
         const auto nothing = hn::Set(d, 1e30F), zero = hn::Zero(d);
-        auto n0 = zero, n1 = zero, largest = zero;
+        auto n0 = zero, n1 = zero;
         for (std::int64_t k = 0; k < steps; ++k) {
             const auto v0 = decode<Kernel::ieee>(halves + k * pitch);
             const auto v1 = decode<Kernel::ieee>(halves + k * pitch + lanes);
@@ -256,7 +289,7 @@ struct ColumnSteps {
                 const auto m0 = hn::Abs(v0), m1 = hn::Abs(v1);
                 n0 = hn::MulAdd(v0, v0, n0);
                 n1 = hn::MulAdd(v1, v1, n1);
-                largest = hn::Max(largest, hn::Max(m0, m1));
+                largest.add(hn::Max(m0, m1));
                 const auto least = hn::Min(hn::IfThenElse(hn::Eq(m0, zero), nothing, m0),
                                            hn::IfThenElse(hn::Eq(m1, zero), nothing, m1));
                 packed.smallest[first + k] = class_of(hn::GetLane(hn::MinOfLanes(d, least)));
@@ -270,12 +303,12 @@ struct ColumnSteps {
         if constexpr (Kernel::bounded) {
             store_norm(packed, n0, n1);
         }
-        return hn::GetLane(hn::MaxOfLanes(d, largest));
     }
 
+  private:
 #if POME_DROP_CLASSES
-    /// The same of ordinary halves; classes come from their bits. `largest` has magnitudes.
-    void pack_ordinary(const PackedColumns& packed, __m512i& largest) const {
+    /// The same of ordinary halves; classes come from their bits.
+    void pack_ordinary(const PackedColumns& packed, LargestMagnitude& largest) const {
         const hn::ScalableTag<float> d;
         auto n0 = hn::Zero(d), n1 = n0;
         for (std::int64_t k = 0; k < steps; ++k) {
@@ -287,7 +320,7 @@ struct ColumnSteps {
             hn::Store(v1, d, row + lanes);
             n0 = hn::MulAdd(v0, v0, n0);
             n1 = hn::MulAdd(v1, v1, n1);
-            largest = _mm512_max_epu16(largest, magnitude_bits(bits));
+            largest.add_ordinary(bits);
             packed.smallest[first + k] = smallest_class(bits);
             const __m512i classes = _mm512_subs_epu16(exponent_bits(bits), _mm512_set1_epi16(1));
             _mm256_storeu_si256(
@@ -298,7 +331,6 @@ struct ColumnSteps {
     }
 #endif
 
-  private:
     template <class V>
     void store_norm(const PackedColumns& packed, V n0, V n1) const {
         const hn::ScalableTag<float> d;
@@ -317,9 +349,7 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
     PackedColumns packed{memory, reinterpret_cast<std::uint8_t*>(classes),
                          reinterpret_cast<std::uint8_t*>(smallest),
                          smallest + padded(floats_of(padded(b.rows))), 0.0F};
-#if POME_DROP_CLASSES
-    __m512i largest = _mm512_setzero_si512();
-#endif
+    LargestMagnitude largest;
     const bool lie_together = b.column_stride == 1 && count == panel_width;
     for (std::int64_t from = 0; from < b.rows; from += packed_steps) {
         const std::int64_t steps = std::min(packed_steps, b.rows - from);
@@ -330,19 +360,9 @@ inline PackedColumns pack_columns(const Matrix& b, std::int64_t first, float* me
         const ColumnSteps<Kernel> columns{
             lie_together ? reinterpret_cast<const std::uint16_t*>(first_step) : halves,
             lie_together ? b.row_stride : panel_width, from, steps};
-#if POME_DROP_CLASSES
-        if constexpr (Kernel::bounded) {
-            if (are_ordinary(columns.halves, columns.pitch, steps)) {
-                columns.pack_ordinary(packed, largest);
-                continue;
-            }
-        }
-#endif
-        packed.largest = std::max(packed.largest, columns.pack(packed));
+        columns.pack(packed, largest);
     }
-#if POME_DROP_CLASSES
-    packed.largest = std::max(packed.largest, largest_of(largest));
-#endif
+    packed.largest = largest.get();
     return packed;
 }
 
@@ -515,28 +535,32 @@ inline PlainRows pack_float_rows(const FloatMatrix& a, std::int64_t first, float
     return {memory, 1, block_rows};
 }
 
-/// A part of packed rows that was gathered: `count` halves, whole lines of steps.
+/// Some steps of block_rows rows, gathered: `count` halves, whole lines of steps.
 template <class Kernel>
-struct GatheredRows {
+struct RowSteps {
     const std::uint16_t* halves;
     std::int64_t count, at;  ///< and the index of the first one's factor and limit
 
-    /// Makes factors, limits and the norm; returns the largest magnitude.
-    float pack(const PackedRows& packed) const {
+    /// Makes their factors and limits and the norm.
+    void pack(const PackedRows& packed, LargestMagnitude& largest) const {
+#if POME_DROP_CLASSES
+        if (are_ordinary(halves, 2 * lanes, count / (2 * lanes))) {
+            return pack_ordinary(packed, largest);
+        }
+#endif
         const hn::ScalableTag<float> d;
         constexpr std::int64_t period = block_rows > lanes ? block_rows / lanes : 1;
         hn::Vec<decltype(d)> squares[period];
         for (auto& square : squares) {
             square = hn::Zero(d);
         }
-        auto largest = hn::Zero(d);
         for (std::int64_t i = 0; i < count; i += period * lanes) {
             for (std::int64_t j = 0; j < period; ++j) {
                 const auto v = decode<Kernel::ieee>(halves + i + j * lanes);
                 const std::int64_t to = at + i + j * lanes;
                 hn::Store(Kernel::factor(v), d, packed.factors + to);
                 squares[j] = hn::MulAdd(v, v, squares[j]);
-                largest = hn::Max(largest, hn::Abs(v));
+                largest.add(hn::Abs(v));
                 const auto limit = Kernel::limit(v);
                 if constexpr (POME_DROP_CLASSES) {
                     store_classes(limit, packed.classes + to);
@@ -546,18 +570,18 @@ struct GatheredRows {
             }
         }
         packed.norms[at / (packed_steps * block_rows)] = largest_norm(squares, period);
-        return hn::GetLane(hn::MaxOfLanes(d, largest));
     }
 
 #if POME_DROP_CLASSES
-    /// The same of ordinary halves; classes come from their bits. `largest` has magnitudes.
-    void pack_ordinary(const PackedRows& packed, __m512i& largest) const {
+  private:
+    /// The same of ordinary halves; classes come from their bits.
+    void pack_ordinary(const PackedRows& packed, LargestMagnitude& largest) const {
         static_assert(2 * block_rows == lanes);
         const hn::ScalableTag<float> d;
         hn::Vec<decltype(d)> squares[2] = {hn::Zero(d), hn::Zero(d)};
         for (std::int64_t i = 0; i < count; i += 2 * lanes) {
             const __m512i bits = _mm512_loadu_si512(halves + i);
-            largest = _mm512_max_epu16(largest, magnitude_bits(bits));
+            largest.add_ordinary(bits);
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(packed.classes + at + i),
                                 _mm512_cvtepi16_epi8(Kernel::limit_classes(bits)));
             for (int j = 0; j < 2; ++j) {
@@ -587,23 +611,12 @@ inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* 
                       top + padded(floats_of(padded(inner))),
                       0.0F};
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
-#if POME_DROP_CLASSES
-    __m512i largest = _mm512_setzero_si512();
-#endif
+    LargestMagnitude largest;
     for (std::int64_t from = 0; from < inner; from += packed_steps) {
         const std::int64_t count = gather_rows(a, first, from, halves);
-        const GatheredRows<Kernel> rows{halves, count, from * block_rows};
-#if POME_DROP_CLASSES
-        if (are_ordinary(halves, 2 * lanes, count / (2 * lanes))) {
-            rows.pack_ordinary(packed, largest);
-            continue;
-        }
-#endif
-        packed.largest = std::max(packed.largest, rows.pack(packed));
+        RowSteps<Kernel>{halves, count, from * block_rows}.pack(packed, largest);
     }
-#if POME_DROP_CLASSES
-    packed.largest = std::max(packed.largest, largest_of(largest));
-#endif
+    packed.largest = largest.get();
     find_tops(packed, inner);
     return packed;
 }
