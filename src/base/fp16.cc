@@ -16,6 +16,11 @@ fp16 to_fp16(double value, Rounding rounding) {
     const auto overflow = [&] { return make(rounding == Rounding::toward_zero ? 0x7BFF : 0x7C00); };
     const std::uint64_t magnitude = std::bit_cast<std::uint64_t>(value) & ~(std::uint64_t{1} << 63);
     const int exponent = static_cast<int>(magnitude >> 52) - 1023;
+    if (rounding == Rounding::nearest_away && exponent >= -14 && exponent <= 14) {
+        // Half a unit added; a carry moves into the exponent, and the exponent's bias changes.
+        return make(static_cast<std::uint32_t>((magnitude + (std::uint64_t{1} << 41)) >> 42) -
+                    (1008U << 10));
+    }
     if (exponent > 15) {
         return exponent == 1024 ? make(0x7C00) : overflow();
     }

@@ -20,6 +20,29 @@ namespace pome::kernels::HWY_NAMESPACE {
 /// What a call's operands are. A square has no sign to take away, and one operand to load.
 enum class Operands : std::uint8_t { both_whole, x_scalar, y_scalar, square };
 
+/// Less than a vector of halves; the others are zeros.
+struct SomeHalves {
+    void load(const fp16* from, std::int64_t count) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+        const __m256i some =
+            _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1U << count) - 1), from);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(halves), some);
+#else
+        std::copy_n(from, count, halves);
+#endif
+    }
+    void store(fp16* to, std::int64_t count) const {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+        _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1U << count) - 1),
+                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
+#else
+        std::copy_n(halves, count, to);
+#endif
+    }
+
+    fp16 halves[HWY_LANES(float)] = {};
+};
+
 #if HWY_TARGET != HWY_SCALAR
 
 /// A vector of an operand: `all` where it is one element.
@@ -117,15 +140,15 @@ void run(const fp16* x, const fp16* y, fp16* out, std::int64_t count, bool away)
         }
     }
     if (i < count) {
-        fp16 xs[max_lanes] = {}, ys[max_lanes] = {}, results[max_lanes];
+        SomeHalves xs, ys, results;
         if (!x_is_scalar) {
-            std::copy(x + i, x + count, xs);
+            xs.load(x + i, count - i);
         }
         if (!y_is_scalar) {
-            std::copy(y + i, y + count, ys);
+            ys.load(y + i, count - i);
         }
-        step(xs, ys, results);
-        std::copy_n(results, count - i, out + i);
+        step(xs.halves, ys.halves, results.halves);
+        results.store(out + i, count - i);
     }
 }
 

@@ -14,12 +14,10 @@
 #include "hwy/highway.h"
 #include "kernels/aligned_sum-inl.h"
 #include "kernels/rounding-inl.h"
+#include "kernels/row_tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
-
-/// What is summed: the elements, or their squares as fp16.
-enum class Terms : std::uint8_t { values, squares };
 
 template <class D>
 HWY_INLINE hn::Vec<D> operand(D d, const fp16* x) {
@@ -93,60 +91,6 @@ double row_sum(const fp16* x, std::int64_t count, int bits) {
 
 #if POME_ALIGNS_BY_ROUNDING
 
-constexpr std::int64_t wide = 32;  // halves of a vector
-
-HWY_INLINE __m512 low_floats(__m512i bits) {
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(bits));
-}
-HWY_INLINE __m512 high_floats(__m512i bits) {
-    return _mm512_cvtph_ps(_mm512_extracti64x4_epi64(bits, 1));
-}
-HWY_INLINE __m512d low_doubles(__m512 v) {
-    return _mm512_cvtps_pd(_mm512_castps512_ps256(v));
-}
-HWY_INLINE __m512d high_doubles(__m512 v) {
-    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
-}
-
-/// x x, rounded to fp16 as combine_bits does; no number where that is infinite or x is no number.
-HWY_INLINE __m512 square_of(__m512 x) {
-    const __m512i exact = _mm512_castps_si512(_mm512_mul_ps(x, x));
-    const __m512 moved = _mm512_castsi512_ps(_mm512_add_epi32(exact, _mm512_set1_epi32(1)));
-    return _mm512_cvtph_ps(_mm512_cvtps_ph(moved, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
-
-/// `count` times the sums of sixteen tiles of four, of the elements or of their squares, stage by
-/// stage; `fronts` and `backs` give the first two and the last two elements of each of the i-th
-/// sixteen. An infinity or a NaN makes its tile's sum NaN: the aligned sums subtract from each
-/// infinity itself. That is how the callers notice.
-template <Terms terms, int count, typename Front, typename Back>
-HWY_INLINE void sums_of_tiles(const Front& fronts, const Back& backs, __m512* sums) {
-    constexpr bool squares = terms == Terms::squares;
-    constexpr Addends first = squares ? Addends::not_negative : Addends::fp16_values,
-                      later = squares ? Addends::not_negative : Addends::any;
-    __m512 other[count], last[count];
-    for (int i = 0; i < count; ++i) {
-        fronts(i, sums + i, other + i);
-    }
-    const auto take = [](__m512 * x) HWY_ATTR __attribute__((always_inline)) {
-        if constexpr (squares) {
-            for (int i = 0; i < count; ++i) {
-                x[i] = square_of(x[i]);
-            }
-        }
-    };
-    take(sums);
-    take(other);
-    aligned_sums<first, count>(sums, other, sums);
-    for (int i = 0; i < count; ++i) {
-        backs(i, other + i, last + i);
-    }
-    take(other);
-    aligned_sums<later, count>(sums, other, sums);
-    take(last);
-    aligned_sums<later, count>(sums, last, sums);
-}
-
 /// Adds the whole tiles of four of these rows to the sums of 32 columns and returns how many rows
 /// that were; none, and nothing added, where an element is no finite number or a square is none.
 /// What follows, as many rows again, is fetched meanwhile.
@@ -194,26 +138,6 @@ HWY_INLINE std::int64_t add_fast_tiles(const fp16* x, std::int64_t stride, std::
     return r;
 }
 
-/// Of two vectors of eight tiles: their first and second elements, their third and fourth.
-struct TileOrder {
-    constexpr TileOrder() {
-        for (std::uint16_t tile = 0; tile < 16; ++tile) {
-            front[tile] = static_cast<std::uint16_t>(4 * tile);
-            front[tile + 16U] = static_cast<std::uint16_t>(4 * tile + 1);
-            back[tile] = static_cast<std::uint16_t>(4 * tile + 2);
-            back[tile + 16U] = static_cast<std::uint16_t>(4 * tile + 3);
-        }
-    }
-    alignas(64) std::array<std::uint16_t, 32> front{}, back{};
-};
-constexpr TileOrder tile_order;
-
-HWY_INLINE __mmask32 first_of(std::int64_t count) {
-    return count >= wide ? ~__mmask32{0}
-           : count <= 0  ? __mmask32{0}
-                         : static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
-}
-
 double largest_magnitude(const fp16* x, std::int64_t count) {
     __m512i largest = _mm512_setzero_si512();
     for (std::int64_t i = 0; i < count; i += wide) {
@@ -225,12 +149,10 @@ double largest_magnitude(const fp16* x, std::int64_t count) {
 }
 
 /// The tile sums of the whole tiles of a row, in any order: false if an element (or a square) is no
-/// finite number, or if the order might matter. It does not where no sum of some of them leaves a
-/// double's 53 bits: they are multiples of 2^-24, and together below 2^29.
+/// finite number, or if the order might matter (row_tiles-inl.h; small values may be more).
 template <Terms terms>
 bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
-    constexpr std::int64_t exact_count = 8192;  // of any finite values
-    if (count > exact_count) {
+    if (count > most_in_any_order) {
         const double most = largest_magnitude(x, count);
         const double term = terms == Terms::squares ? most * most : most;
         constexpr double below = 0x1p28;  // a square may have been rounded up a little
@@ -238,50 +160,8 @@ bool add_tiles_of_row(const fp16* x, std::int64_t count, double& sum) {
             return false;
         }
     }
-    const __m512i take_front = _mm512_load_si512(tile_order.front.data()),
-                  take_back = _mm512_load_si512(tile_order.back.data());
-    __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
-    // `count` times sixteen tiles: load(i) gives elements 32 i on.
-    const auto add = [&]<int count>(const auto& load) HWY_ATTR __attribute__((always_inline)) {
-        __m512 parts[count];
-        sums_of_tiles<terms, count>(
-            [&](int i, __m512* first, __m512* second) HWY_ATTR __attribute__((always_inline)) {
-                const __m512i fronts =
-                    _mm512_permutex2var_epi16(load(2 * i), take_front, load(2 * i + 1));
-                *first = low_floats(fronts);
-                *second = high_floats(fronts);
-            },
-            [&](int i, __m512* third, __m512* fourth) HWY_ATTR __attribute__((always_inline)) {
-                const __m512i backs =
-                    _mm512_permutex2var_epi16(load(2 * i), take_back, load(2 * i + 1));
-                *third = low_floats(backs);
-                *fourth = high_floats(backs);
-            },
-            parts);
-        for (int i = 0; i < count; ++i) {
-            low = _mm512_add_pd(low, low_doubles(parts[i]));
-            high = _mm512_add_pd(high, high_doubles(parts[i]));
-        }
-    };
     const std::int64_t whole = count / 4 * 4;
-    std::int64_t i = 0;
-    const auto load = [&](int k) HWY_ATTR __attribute__((always_inline)) {
-        return _mm512_loadu_si512(x + i + k * wide);
-    };
-    for (; i + 8 * wide <= whole; i += 8 * wide) {
-        add.template operator()<4>(load);
-    }
-    if (i + 4 * wide <= whole) {
-        add.template operator()<2>(load);
-        i += 4 * wide;
-    }
-    for (; i < whole; i += 2 * wide) {  // tiles of zeros add nothing
-        add.template operator()<1>([&](int k) HWY_ATTR __attribute__((always_inline)) {
-            return _mm512_maskz_loadu_epi16(first_of(whole - i - k * wide), x + i + k * wide);
-        });
-    }
-    const hn::ScalableTag<double> d;
-    sum = hn::GetLane(hn::SumOfLanes(d, hn::Vec<decltype(d)>{_mm512_add_pd(low, high)}));
+    sum = sum_of_row<terms>(HalvesRow(x, whole), whole);
     return std::isfinite(sum);
 }
 
@@ -426,13 +306,6 @@ void sum_all(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std
     }
 }
 
-/// Whether the vectors' way of squares has these rules.
-bool squares_go_fast(const Numerics& numerics) {
-    return numerics.reduction.narrow && numerics.reduction.tile == 4 &&
-           numerics.reduction.tile_fraction_bits == 11 && numerics.elementwise.coerce_nan &&
-           numerics.elementwise.output == Rounding::nearest_away;
-}
-
 template <Binary op>
 void fold(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::int64_t inner,
           const Numerics::Elementwise& rules) {
@@ -454,6 +327,12 @@ void fold(const fp16* x, fp16* y, std::int64_t outer, std::int64_t count, std::i
 }
 
 }  // namespace
+
+bool squares_go_by_vectors(const Numerics& numerics) {
+    return numerics.reduction.narrow && numerics.reduction.tile == 4 &&
+           numerics.reduction.tile_fraction_bits == 11 && numerics.elementwise.coerce_nan &&
+           numerics.elementwise.output == Rounding::nearest_away;
+}
 
 void add_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns,
                  const Numerics::Reduction& rules, double* sums) {
@@ -502,7 +381,7 @@ void add_squares_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows,
                          std::int64_t columns, const Numerics& numerics, double* sums) {
     constexpr std::int64_t wide = 32;
     const std::int64_t tile = numerics.reduction.narrow ? numerics.reduction.tile : 1;
-    const bool fast = squares_go_fast(numerics);
+    const bool fast = squares_go_by_vectors(numerics);
     std::vector<fp16> squares(static_cast<std::size_t>(tile * wide));
     for (std::int64_t c = 0; c < columns; c += wide) {
         const std::int64_t width = std::min(wide, columns - c);
@@ -525,7 +404,7 @@ void add_squares_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows,
 
 void reduce_squares(const fp16* x, fp16* y, std::int64_t rows, std::int64_t count, bool is_mean,
                     const Numerics& numerics) {
-    const bool fast = squares_go_fast(numerics);
+    const bool fast = squares_go_by_vectors(numerics);
     std::vector<fp16> squares;
     for (std::int64_t row = 0; row < rows; ++row) {
         const fp16* from = x + row * count;

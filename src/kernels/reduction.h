@@ -11,6 +11,10 @@ namespace pome::kernels {
 // reference/chip/reduction (sums) and reference/chip/elementwise (maximum, minimum) in every bit.
 // count >= 1; no overlap.
 
+/// Whether the vectors' way of squares has these rules: tiles of four at 11 fraction bits, squares
+/// rounded to the nearest, ties away.
+bool squares_go_by_vectors(const Numerics& numerics);
+
 /// Adds `rows` rows of x (row r begins at x + r * stride) to the sums of `columns` columns, tile by
 /// tile from the first row: the caller passes whole tiles except at the end.
 void add_to_sums(const fp16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns,

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "base/fp16.h"
 #include "base/numerics.h"
 #include "base/shape.h"
+#include "kernels/elementwise.h"
 
 namespace pome::device::emulator {
 
@@ -46,7 +48,8 @@ struct ElementwiseForm {
     Access x_access, y_access;
     std::int64_t elements = 0;
     Function function;
-    bool is_square = false;  ///< it is the product of x, whole, and x
+    bool is_square = false;             ///< it is the product of x, whole, and x
+    std::optional<kernels::Binary> op;  ///< what the function is, where it is one of these
 };
 
 struct Run;

@@ -4,12 +4,14 @@
 #include <map>
 #include <set>
 
+#include "device/emulator/norm_parts.h"
 #include "device/emulator/plan.h"
+#include "kernels/wide_rows.h"
 
 namespace pome::device::emulator {
 namespace {
 
-constexpr std::int64_t block = 4096;           // elements of a tensor at a time: 8 KB
+constexpr std::int64_t block = 4096;  // elements of a tensor at a time: 8 KB
 constexpr std::int64_t longest_row = 1 << 15;  // buffers of one row stay in the second-level cache
 constexpr std::int64_t fewest_rows = 64;       // fewer would not keep the threads busy
 
@@ -17,38 +19,38 @@ constexpr std::int64_t fewest_rows = 64;       // fewer would not keep the threa
 struct Part {
     ElementwiseForm::Function elements;  ///< of an elementwise step
     RowForm::Function rows;              ///< of the others
+    NormRole norm;                       ///< instead of both
     Link::Place x, y, result;
     bool has_y = false;
-    std::int64_t per_row = 1;    ///< elements of the result; of x where `rows` is given
+    std::int64_t per_row = 1;  ///< elements of the result; of x where `rows` is given, of norms all
     bool is_row_by_row = false;  ///< one operand has one element a row, the other is whole
 };
 
-/// What a group's steps have in common.
-struct Extent {
-    std::int64_t rows = 0, count = 0;
+bool has(const Extent& extent, const ElementwiseForm& form) {
+    return form.elements == extent.elements() || form.elements == extent.rows;
+}
 
-    std::int64_t elements() const { return rows * count; }
-    bool has(const ElementwiseForm& form) const {
-        return form.elements == elements() || form.elements == rows;
+/// Whether one operand has one element a row and the other is whole.
+bool is_row_by_row(const Extent& extent, const ElementwiseForm& form) {
+    return form.elements == extent.elements() &&
+           ((form.x_access.is_whole(form.elements) && extent.is_one_a_row(form.y_access)) ||
+            (extent.is_one_a_row(form.x_access) && form.y_access.is_whole(form.elements)));
+}
+
+/// Whether element i of the result needs elements of its own row only.
+bool is_of_own_row(const Extent& extent, const Access& access, std::int64_t operand_elements,
+                   std::int64_t result_elements) {
+    if (access.is_whole(result_elements)) {
+        return operand_elements == result_elements;
     }
-    /// Whether one operand has one element a row and the other is whole.
-    bool is_row_by_row(const ElementwiseForm& form) const {
-        const auto one_a_row = [&](const Access& access) {
-            return access.group == count && access.count == rows && count > 1;
-        };
-        return form.elements == elements() &&
-               ((form.x_access.is_whole(form.elements) && one_a_row(form.y_access)) ||
-                (one_a_row(form.x_access) && form.y_access.is_whole(form.elements)));
-    }
-    /// Whether element i of the result needs elements of its own row only.
-    bool is_of_own_row(const Access& access, std::int64_t operand_elements,
-                       std::int64_t result_elements) const {
-        if (access.is_whole(result_elements)) {
-            return operand_elements == result_elements;
-        }
-        return result_elements == elements() && operand_elements == rows && access.group == count &&
-               access.count == rows;
-    }
+    return result_elements == extent.elements() && operand_elements == extent.rows &&
+           access.group == extent.count && access.count == extent.rows;
+}
+
+/// What a thread keeps of a few rows.
+struct Memory {
+    std::vector<std::vector<fp16>> buffers;
+    std::vector<kernels::WideRows> norms;
 };
 
 class RowGroupStep final : public Step {
@@ -59,6 +61,7 @@ class RowGroupStep final : public Step {
           extent_(extent),
           ahead_(extent.rows) {
         for (const Part& part : parts_) {
+            norms_ = std::max(norms_, part.norm.norm + 1);
             const std::int64_t elements = extent_.rows * part.per_row;
             ahead_.add(part.x, elements);
             if (part.has_y) {
@@ -71,15 +74,18 @@ class RowGroupStep final : public Step {
     void run(Run& run) const override {
         const std::int64_t rows = std::max<std::int64_t>(1, block / extent_.count);
         run.pool.for_blocks(extent_.rows, rows, [&](std::int64_t begin, std::int64_t end, int) {
-            std::vector<std::vector<fp16>> buffers;
+            Memory memory;
             for (const std::int64_t per_row : buffers_) {
-                buffers.emplace_back(static_cast<std::size_t>(rows * per_row));
+                memory.buffers.emplace_back(static_cast<std::size_t>(rows * per_row));
+            }
+            for (int norm = 0; norm < norms_; ++norm) {
+                memory.norms.emplace_back(rows, extent_.count);
             }
             for (std::int64_t row = begin; row < end; row += rows) {
                 const std::int64_t stop = std::min(end, row + rows);
                 for (std::size_t i = 0; i < parts_.size(); ++i) {
                     ahead_.touch(run, stop, std::min(end, stop + rows), i, parts_.size());
-                    evaluate(parts_[i], run, buffers, row, stop);
+                    evaluate(parts_[i], run, memory, row, stop);
                 }
             }
         });
@@ -87,8 +93,9 @@ class RowGroupStep final : public Step {
 
   private:
     /// The rows [first, last) of a part; the buffers hold what belongs to them.
-    void evaluate(const Part& part, Run& run, std::vector<std::vector<fp16>>& buffers,
-                  std::int64_t first, std::int64_t last) const {
+    void evaluate(const Part& part, Run& run, Memory& memory, std::int64_t first,
+                  std::int64_t last) const {
+        std::vector<std::vector<fp16>>& buffers = memory.buffers;
         const std::int64_t begin = first * part.per_row, end = last * part.per_row;
         if (part.elements && part.is_row_by_row) {
             return evaluate_rows(part, run, buffers, first, last);
@@ -99,6 +106,10 @@ class RowGroupStep final : public Step {
                              (at.access.index(i) - at.access.index(begin))
                        : run.slots[static_cast<std::size_t>(at.slot)] + at.access.index(i);
         };
+        if (part.norm.kind != NormRole::Kind::none) {
+            return evaluate_norm(part.norm, memory, place(part.x, begin), place(part.result, begin),
+                                 last - first, run.numerics);
+        }
         if (part.rows) {
             part.rows(place(part.x, begin), place(part.result, begin), last - first, run.numerics);
             return;
@@ -113,6 +124,24 @@ class RowGroupStep final : public Step {
                           part.has_y ? place(part.y, i) : nullptr, part.y.access.is_constant(),
                           place(part.result, i), stop - i, run.numerics.elementwise);
             i = stop;
+        }
+    }
+
+    static void evaluate_norm(const NormRole& role, Memory& memory, const fp16* x, fp16* result,
+                              std::int64_t rows, const Numerics& numerics) {
+        kernels::WideRows& kept = memory.norms[static_cast<std::size_t>(role.norm)];
+        switch (role.kind) {
+            case NormRole::Kind::sum:
+                return kept.sum(x, rows, role.is_mean, result, numerics);
+            case NormRole::Kind::sum_squares:
+                return kept.sum_squares(x, rows, role.is_mean, result, numerics);
+            case NormRole::Kind::subtract_and_sum_squares:
+                return kept.subtract_and_sum_squares(x, role.is_mean, result, numerics);
+            case NormRole::Kind::multiply:
+                return kept.multiply(x, result, numerics);
+            case NormRole::Kind::none:
+            case NormRole::Kind::absorbed:
+                return;
         }
     }
 
@@ -142,6 +171,7 @@ class RowGroupStep final : public Step {
     std::vector<std::int64_t> buffers_;  ///< elements a row of each
     Extent extent_;
     Ahead ahead_;
+    int norms_ = 0;
 };
 
 }  // namespace
@@ -159,13 +189,13 @@ std::size_t RowGroup::length(const std::vector<const Step*>& steps) {
     std::map<int, std::int64_t> made;  // slot -> elements
     const auto is_ready = [&](int slot, const Access& access, std::int64_t elements) {
         const auto found = made.find(slot);
-        return found == made.end() || extent.is_of_own_row(access, found->second, elements);
+        return found == made.end() || is_of_own_row(extent, access, found->second, elements);
     };
     std::size_t count = 0;
     bool has_rows = false;
     for (const Step* step : steps) {
         if (const ElementwiseForm* form = step->elementwise(); form != nullptr) {
-            if (!extent.has(*form) || !is_ready(form->x, form->x_access, form->elements) ||
+            if (!has(extent, *form) || !is_ready(form->x, form->x_access, form->elements) ||
                 (form->y >= 0 && !is_ready(form->y, form->y_access, form->elements))) {
                 break;
             }
@@ -211,27 +241,46 @@ std::unique_ptr<Step> RowGroup::join(const std::vector<const Step*>& steps,
         buffers.push_back(per_row);
         return {-1, buffer_of[slot], whole};
     };
+    const std::vector<NormRole> roles = find_norms(steps, extent, stays_inside);
+    const Access whole{1, extent.elements()}, one_a_row{extent.count, extent.rows};
     std::vector<Part> parts;
-    for (const Step* step : steps) {
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const Step* step = steps[i];
+        const NormRole& role = roles[i];
+        if (role.kind == NormRole::Kind::absorbed) {
+            continue;
+        }
         Part part;
-        if (const ElementwiseForm* form = step->elementwise(); form != nullptr) {
+        if (role.kind != NormRole::Kind::none) {
+            const bool sums_source =
+                role.kind == NormRole::Kind::sum || role.kind == NormRole::Kind::sum_squares;
+            part.norm = role;
+            part.per_row = extent.count;
+            part.x = operand(role.x, sums_source ? whole : one_a_row);
+            if (role.kind == NormRole::Kind::multiply) {
+                part.result = result(step->elementwise()->result, extent.count);
+            } else {
+                part.result = result(step->rows()->result, 1);
+                part.result.access = one_a_row;
+            }
+        } else if (const ElementwiseForm* form = step->elementwise(); form != nullptr) {
             part.elements = form->function;
             part.per_row = form->elements / extent.rows;
             part.has_y = form->y >= 0;
             part.x = operand(form->x, form->x_access);
             if (part.has_y) {
                 part.y = operand(form->y, form->y_access);
-                part.is_row_by_row = extent.is_row_by_row(*form);
+                part.is_row_by_row = is_row_by_row(extent, *form);
             }
             part.result = result(form->result, part.per_row);
         } else {
             const RowForm& rows = *step->rows();
             part.rows = rows.function;
             part.per_row = extent.count;
-            part.x = operand(rows.x, {1, extent.elements()});
+            part.x = operand(rows.x, whole);
             part.result = result(rows.result, rows.keeps_columns ? extent.count : 1);
             if (!rows.keeps_columns) {  // seen from x's elements
-                part.result.access = {extent.count, extent.rows};
+                part.result.access = one_a_row;
             }
         }
         parts.push_back(std::move(part));

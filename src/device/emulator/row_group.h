@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/fp16.h"
@@ -22,6 +23,11 @@ struct RowForm {
     std::int64_t rows = 0, count = 0;
     bool keeps_columns = false;  ///< the result is [rows, count], otherwise [rows]
     Function function;
+    /// What the function sums, where it is a sum or a mean.
+    struct Sum {
+        bool is_mean = false, of_squares = false;
+    };
+    std::optional<Sum> sum;
 };
 
 /// Steps that follow each other and work row by row on tensors of the same rows: sums and softmax

@@ -126,6 +126,7 @@ void make_binary(Plan& plan, const mil::Operation& operation, const mil::Argumen
     form.elements = result.shape.elements();
     form.is_square =
         op == kernels::Binary::mul && form.x == form.y && form.x_access.is_whole(form.elements);
+    form.op = op;
     form.function = [](const fp16* a, bool a_is_constant, const fp16* b, bool b_is_constant,
                        fp16* out, std::int64_t count, const Numerics::Elementwise& rules) {
         kernels::binary(op, a, a_is_constant, b, b_is_constant, out, count, rules);

@@ -61,7 +61,11 @@ class ReduceStep final : public Step {
                 [kind = kind_, count = count_, squares = squares_](
                     const fp16* from, fp16* to, std::int64_t rows, const Numerics& numerics) {
                     reduce(kind, squares, from, to, rows, count, numerics);
-                }};
+                },
+                {}};
+            if (adds()) {
+                rows_->sum = {kind_ == Kind::mean, squares_};
+            }
         }
     }
 
@@ -328,7 +332,8 @@ class SoftmaxStep final : public Step {
                  [columns, tables = tables_](const fp16* from, fp16* to, std::int64_t some,
                                              const Numerics& numerics) {
                      kernels::softmax_rows(from, to, some, columns, *tables, numerics);
-                 }};
+                 },
+                 {}};
     }
 
     const RowForm* rows() const override { return &form_; }

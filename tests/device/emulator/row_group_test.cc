@@ -30,6 +30,38 @@ Value masked_softmax(Builder& b, const Value& x, const Value& r) {
     return b.softmax(b.add(b.scale(x, 0.5), r), -1);
 }
 
+/// The op as Core ML has it, with both its parameters.
+Value whole_layer_norm(Builder& b, const Value& x, const Value& r) {
+    const auto gain = b.reshape(r, {x.shape()[-1]});
+    const auto y = b.call("layer_norm", {{"x", x},
+                                         {"axes", b.integers({-1})},
+                                         {"gamma", gain},
+                                         {"beta", gain},
+                                         {"epsilon", b.number(DType::fp16, 1e-3)}});
+    return y;
+}
+
+Value rms_norm(Builder& b, const Value& x, const Value&) {
+    const auto squares = b.reduce_sum(b.mul(x, x), {-1}, true);
+    const auto root = b.pow(b.add(squares, b.number(DType::fp16, 1e-3)), -0.5);
+    return b.add(b.mul(root, x), b.mul(x, b.unary("sigmoid", squares)));
+}
+
+/// A norm whose difference has a reader of its own, so that it must exist.
+Value kept_difference(Builder& b, const Value& x, const Value& r) {
+    const auto centred = b.sub(x, b.reduce_sum(x, {-1}, true));
+    const auto squares = b.reduce_sum(b.mul(centred, centred), {-1}, true);
+    return b.add(b.mul(centred, squares), b.mul(centred, r));
+}
+
+/// The product is of the rows, not of the difference; the difference is the other way round.
+Value not_quite_norms(Builder& b, const Value& x, const Value&) {
+    const auto sums = b.reduce_sum(x, {-1}, true);
+    const auto reversed = b.sub(sums, x);
+    const auto squares = b.reduce_sum(b.mul(reversed, reversed), {-1}, true);
+    return b.add(b.mul(reversed, squares), b.sub(x, b.mul(x, sums)));
+}
+
 /// The sums of the rows meet the columns: as long, but not of one row.
 Value rows_on_columns(Builder& b, const Value& x, const Value&) {
     const auto sums = b.reshape(b.reduce_sum(x, {-1}, true), {1, 1, 1, x.shape()[-1]});
@@ -94,6 +126,10 @@ void expect_equal(const Body& body, const Shape& shape, int threads) {
 TEST(RowGroup, EqualsTheScalarModel) {
     const std::vector<std::pair<const char*, Body>> bodies = {
         {"layer norm", layer_norm},
+        {"layer norm as an op", whole_layer_norm},
+        {"RMSNorm", rms_norm},
+        {"difference that is read twice", kept_difference},
+        {"not quite norms", not_quite_norms},
         {"masked softmax", masked_softmax},
         {"rows on columns", rows_on_columns},
         {"softmax backward", softmax_backward},
@@ -123,8 +159,8 @@ TEST(RowGroup, EqualsTheScalarModel) {
     for (const auto& [name, body] : bodies) {
         SCOPED_TRACE(name);
         // Whole and broken blocks, fewer rows than a group takes, as many rows as columns.
-        for (const Shape& shape :
-             {Shape{1, 2, 40, 96}, Shape{1, 3, 43, 33}, Shape{1, 2, 5, 70}, Shape{1, 1, 96, 96}}) {
+        for (const Shape& shape : {Shape{1, 2, 40, 96}, Shape{1, 3, 43, 33}, Shape{1, 2, 5, 70},
+                                   Shape{1, 1, 96, 96}, Shape{1, 1, 70, 572}}) {
             if (std::string_view(name) == "rows on columns" && shape[2] * shape[1] != shape[3]) {
                 continue;
             }
