@@ -42,6 +42,36 @@ HWY_INLINE std::int64_t store_results(hn::Vec<hn::ScalableTag<std::int32_t>> sum
     return static_cast<std::int64_t>(hn::CountTrue(di, hn::And(over, inside)));
 }
 
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+/// The same of 32 sums; writes `count` results, 1 to 32. What the conversion to float cuts off is
+/// below the half, and so is what the one to fp16 does, down to units of 2^-24, of which 1 to 3
+/// units of 2^-16 are multiples. Sums end at 2^15, whose half is 0x7800.
+HWY_INLINE std::int64_t store_results(__m512i low, __m512i high, std::int64_t count, fp16* out) {
+    constexpr int cut_off = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+    const auto halves = [](__m512i sums) HWY_ATTR __attribute__((always_inline)) {
+        const __m512i bits = _mm512_castps_si512(_mm512_cvt_roundepi32_ps(sums, cut_off));
+        const __m512 carried =
+            _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x1000)));
+        return _mm512_cvtps_ph(_mm512_mul_ps(carried, _mm512_set1_ps(0x1p-16F)), cut_off);
+    };
+    __m512i results = _mm512_inserti64x4(_mm512_castsi256_si512(halves(low)), halves(high), 1);
+    const __mmask32 inside = ~__mmask32{0} >> (32 - count);
+    const __mmask32 over =
+        inside & _mm512_cmpge_epu16_mask(_mm512_and_si512(results, _mm512_set1_epi16(0x7FFF)),
+                                         _mm512_set1_epi16(0x7800));
+    if (over != 0) {
+        results = _mm512_mask_blend_epi16(over, results,
+                                          _mm512_or_si512(results, _mm512_set1_epi16(0x7C00)));
+    }
+    if (count == 32) {
+        _mm512_storeu_si512(out, results);
+    } else {
+        _mm512_mask_storeu_epi16(out, inside, results);
+    }
+    return __builtin_popcount(over);
+}
+#endif
+
 }  // namespace pome::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

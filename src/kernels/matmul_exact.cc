@@ -21,9 +21,12 @@
 // The drop rule, s <= -17, is one comparison: keep where |b| >= t(a), t = 2^(-16 - e(a)) for
 // e(a) <= -3 and 0 above (then even subnormals are kept) and for a = 0. Zeros of b contribute
 // nothing either way. The order of the sum is free, so the k for which no product of a tile can be
-// dropped (the smallest |b| but zero is not below the largest t) are done without comparisons. With
-// AVX-512 a comparison costs as much as the FMA that it guards. Thresholds are powers of two, so
-// exponents decide: b is packed with its exponents as bytes, of which one instruction compares 32.
+// dropped (the smallest |b| but zero is not below the largest t) are done without comparisons.
+// Thresholds are powers of two, so exponents decide: with AVX-512 b is packed with its exponents as
+// bytes, of which one instruction compares 32. Registers of masks are slower than FMAs (a step in
+// which every product has one takes 1.65 times as long on a Zen 5, one with 8 of 16 as long as
+// without), so halves of the rows are looked at apart, and steps with masks everywhere are mixed
+// with steps without.
 //
 // Bounds make the sum safe at every moment: any partial sum is at most |a| |b| (norms) + (K + 1) /
 // 2 units + |bias| < 2^15. Where only |p| < 64 fails, the wide way rounds in units by adding one
@@ -90,6 +93,65 @@ HWY_INLINE Floats kept_product(M keep, Floats a, Floats b, Floats c) {
 #endif
 }
 
+#if POME_DROP_CLASSES
+
+/// Some steps of a slice, as bits, that are taken one by one.
+class Steps {
+  public:
+    HWY_INLINE Steps(std::uint64_t first, std::uint64_t second) : first_(first), second_(second) {}
+
+    HWY_INLINE int count() const {
+        return __builtin_popcountll(first_) + __builtin_popcountll(second_);
+    }
+    /// The next one; there must be one.
+    HWY_INLINE std::int64_t take() {
+        // No branch: it could not be foretold.
+        const bool is_over = first_ == 0;
+        first_ = is_over ? second_ : first_;
+        base_ = is_over ? 64 : base_;
+        second_ = is_over ? 0 : second_;
+        const std::int64_t step = base_ + __builtin_ctzll(first_);
+        first_ &= first_ - 1;
+        return step;
+    }
+
+  private:
+    std::uint64_t first_, second_;
+    std::int64_t base_ = 0;
+};
+
+/// The k of a slice by the parts of rows of which products of the tile may be dropped.
+struct Order {
+    Steps plain{0, 0}, all{0, 0}, first{0, 0}, second{0, 0};
+
+    HWY_INLINE Order(const PackedRows& rows, const PackedColumns& columns, std::int64_t begin,
+                     std::int64_t steps) {
+        constexpr std::int64_t wide = 64;
+        static_assert(slice_steps == 2 * wide && row_parts == 2);
+        std::uint64_t inside[2], dropping[2][2];
+        for (std::int64_t i = 0; i < 2; ++i) {
+            const std::int64_t rest = std::clamp<std::int64_t>(steps - i * wide, 0, wide);
+            inside[i] = rest == 0 ? 0 : ~std::uint64_t{0} >> (wide - rest);
+            const std::int64_t at = begin + i * wide;
+            const __m512i smallest = _mm512_maskz_loadu_epi8(inside[i], columns.smallest + at);
+            for (int part = 0; part < 2; ++part) {
+                dropping[part][i] = _mm512_mask_cmplt_epu8_mask(
+                    inside[i], smallest, _mm512_maskz_loadu_epi8(inside[i], rows.tops[part] + at));
+            }
+        }
+        const auto take = [&](const auto& rule) HWY_ATTR __attribute__((always_inline)) {
+            return Steps(rule(dropping[0][0], dropping[1][0]) & inside[0],
+                         rule(dropping[0][1], dropping[1][1]) & inside[1]);
+        };
+        plain = take([](std::uint64_t a, std::uint64_t b) { return ~(a | b); });
+        all = take([](std::uint64_t a, std::uint64_t b) { return a & b; });
+        first = take([](std::uint64_t a, std::uint64_t b) { return a & ~b; });
+        second = take([](std::uint64_t a, std::uint64_t b) { return ~a & b; });
+    }
+};
+
+#else
+
 /// 0, 1, 2, ...: Highway's own Iota passes through memory each time.
 struct Counting {
     alignas(64) std::uint32_t values[slice_steps] = {};
@@ -107,8 +169,10 @@ struct Order {
     HWY_ALIGN std::uint32_t plain_steps[slice_steps + 16];
     HWY_ALIGN std::uint32_t masked_steps[slice_steps + 16];
 
-    HWY_INLINE void sort(const std::uint8_t* smallest, const std::uint8_t* top,
-                         std::int64_t steps) {
+    HWY_INLINE Order(const PackedRows& rows, const PackedColumns& columns, std::int64_t begin,
+                     std::int64_t steps) {
+        const std::uint8_t* smallest = columns.smallest + begin;
+        const std::uint8_t* top = rows.tops[0] + begin;
         const hn::ScalableTag<std::uint32_t> du;
         const hn::ScalableTag<std::int32_t> di;
         const hn::Rebind<std::uint8_t, decltype(du)> d8;
@@ -127,6 +191,8 @@ struct Order {
         }
     }
 };
+
+#endif  // POME_DROP_CLASSES
 
 /// Sums of a tile as floats in [128, 256).
 struct Direct {
@@ -184,67 +250,117 @@ struct Anchored {
     HWY_INLINE Integers result(int r, int v) const { return sums[r][v]; }
 };
 
-/// One step of K for which products may be dropped.
+/// One step of K for which no product is dropped.
 template <class Tile>
+HWY_INLINE void add_plain_step(Tile& tile, const PackedRows& rows, const PackedColumns& columns,
+                               std::int64_t k) {
+    const hn::ScalableTag<float> d;
+    const auto b0 = hn::Load(d, columns.values + k * panel_width),
+               b1 = hn::Load(d, columns.values + k * panel_width + lanes);
+    POME_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+        const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
+        tile.add(r, 0, a, b0);
+        tile.add(r, 1, a, b1);
+    }
+}
+
+#if POME_DROP_CLASSES
+
+/// One step of K for which products of the first half of the rows, or of the second, may be
+/// dropped.
+template <bool first_half, bool second_half, class Tile>
 HWY_INLINE void add_dropping_step(Tile& tile, const PackedRows& rows, const PackedColumns& columns,
                                   std::int64_t k) {
     const hn::ScalableTag<float> d;
     const auto b0 = hn::Load(d, columns.values + k * panel_width),
                b1 = hn::Load(d, columns.values + k * panel_width + lanes);
-#if POME_DROP_CLASSES
     const auto* at = reinterpret_cast<const __m256i*>(columns.classes + k * panel_width);
     const __m256i classes = _mm256_load_si256(at);
     POME_UNROLL
     for (int r = 0; r < block_rows; ++r) {
         const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
-        const auto limit = static_cast<char>(rows.classes[k * block_rows + r]);
-        const __mmask32 both = _mm256_cmpge_epu8_mask(classes, _mm256_set1_epi8(limit));
-        using Mask = hn::Mask<decltype(d)>;
-        tile.add_kept(r, 0, Mask{static_cast<__mmask16>(both)}, a, b0);
-        tile.add_kept(r, 1, Mask{static_cast<__mmask16>(_kshiftri_mask32(both, 16))}, a, b1);
-    }
-#else
-    const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
-    POME_UNROLL
-    for (int r = 0; r < block_rows; ++r) {
-        const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
-        const auto limit = hn::Set(d, rows.limits[k * block_rows + r]);
-        tile.add_kept(r, 0, hn::Ge(m0, limit), a, b0);
-        tile.add_kept(r, 1, hn::Ge(m1, limit), a, b1);
-    }
-#endif
-}
-
-/// Adds the products of steps [first, first + steps) of K to sums[row][column].
-template <class Tile>
-HWY_NOINLINE void add_steps(const PackedRows& rows, const PackedColumns& columns,
-                            std::int64_t first, std::int64_t steps, std::int32_t* sums) {
-    const hn::ScalableTag<float> d;
-    const hn::ScalableTag<std::int32_t> di;
-    Order order;
-    order.sort(columns.smallest + first, rows.top + first, steps);
-    const float* factors = rows.factors + first * block_rows;
-    const float* values = columns.values + first * panel_width;
-    Tile tile(steps);
-    for (std::int64_t i = 0; i < order.plain; ++i) {
-        const std::int64_t k = order.plain_steps[i];
-        const auto b0 = hn::Load(d, values + k * panel_width),
-                   b1 = hn::Load(d, values + k * panel_width + lanes);
-        POME_UNROLL
-        for (int r = 0; r < block_rows; ++r) {
-            const auto a = hn::Set(d, factors[k * block_rows + r]);
+        if (r < block_rows / 2 ? first_half : second_half) {
+            const auto limit = static_cast<char>(rows.classes[k * block_rows + r]);
+            const __mmask32 both = _mm256_cmpge_epu8_mask(classes, _mm256_set1_epi8(limit));
+            using Mask = hn::Mask<decltype(d)>;
+            tile.add_kept(r, 0, Mask{static_cast<__mmask16>(both)}, a, b0);
+            tile.add_kept(r, 1, Mask{static_cast<__mmask16>(_kshiftri_mask32(both, 16))}, a, b1);
+        } else {
             tile.add(r, 0, a, b0);
             tile.add(r, 1, a, b1);
         }
     }
-    for (std::int64_t i = 0; i < order.masked; ++i) {
-        add_dropping_step(tile, rows, columns, first + order.masked_steps[i]);
+}
+
+/// Masks take their time beside products: steps with many are mixed with steps without.
+template <class Tile>
+HWY_INLINE void add_in_order(Tile& tile, Order& order, const PackedRows& rows,
+                             const PackedColumns& columns, std::int64_t begin) {
+    const int plain = order.plain.count(), all = order.all.count(), pairs = std::min(plain, all);
+    for (int i = 0; i < pairs; ++i) {
+        add_dropping_step<true, true>(tile, rows, columns, begin + order.all.take());
+        add_plain_step(tile, rows, columns, begin + order.plain.take());
     }
+    for (int i = pairs; i < plain; ++i) {
+        add_plain_step(tile, rows, columns, begin + order.plain.take());
+    }
+    for (int i = pairs; i < all; ++i) {
+        add_dropping_step<true, true>(tile, rows, columns, begin + order.all.take());
+    }
+    for (int i = order.first.count(); i > 0; --i) {
+        add_dropping_step<true, false>(tile, rows, columns, begin + order.first.take());
+    }
+    for (int i = order.second.count(); i > 0; --i) {
+        add_dropping_step<false, true>(tile, rows, columns, begin + order.second.take());
+    }
+}
+
+#else
+
+template <class Tile>
+HWY_INLINE void add_in_order(Tile& tile, const Order& order, const PackedRows& rows,
+                             const PackedColumns& columns, std::int64_t begin) {
+    const hn::ScalableTag<float> d;
+    for (std::int64_t i = 0; i < order.plain; ++i) {
+        add_plain_step(tile, rows, columns, begin + order.plain_steps[i]);
+    }
+    for (std::int64_t i = 0; i < order.masked; ++i) {
+        const std::int64_t k = begin + order.masked_steps[i];
+        const auto b0 = hn::Load(d, columns.values + k * panel_width),
+                   b1 = hn::Load(d, columns.values + k * panel_width + lanes);
+        const auto m0 = hn::Abs(b0), m1 = hn::Abs(b1);
+        POME_UNROLL
+        for (int r = 0; r < block_rows; ++r) {
+            const auto a = hn::Set(d, rows.factors[k * block_rows + r]);
+            const auto limit = hn::Set(d, rows.limits[k * block_rows + r]);
+            tile.add_kept(r, 0, hn::Ge(m0, limit), a, b0);
+            tile.add_kept(r, 1, hn::Ge(m1, limit), a, b1);
+        }
+    }
+}
+
+#endif  // POME_DROP_CLASSES
+
+/// Adds the products of steps [first, first + steps) of K to sums[row][column]; the first ones of
+/// all are the sums.
+template <class Tile>
+HWY_NOINLINE void add_steps(const PackedRows& rows, const PackedColumns& columns,
+                            std::int64_t first, std::int64_t steps, std::int32_t* sums) {
+    const hn::ScalableTag<std::int32_t> di;
+    Order order(rows, columns, first, steps);
+    Tile tile(steps);
+    add_in_order(tile, order, rows, columns, first);
     POME_UNROLL
     for (int r = 0; r < block_rows; ++r) {
         std::int32_t* row = sums + r * panel_width;
-        hn::Store(hn::Add(hn::Load(di, row), tile.result(r, 0)), di, row);
-        hn::Store(hn::Add(hn::Load(di, row + lanes), tile.result(r, 1)), di, row + lanes);
+        auto low = tile.result(r, 0), high = tile.result(r, 1);
+        if (first > 0) {
+            low = hn::Add(hn::Load(di, row), low);
+            high = hn::Add(hn::Load(di, row + lanes), high);
+        }
+        hn::Store(low, di, row);
+        hn::Store(high, di, row + lanes);
     }
 }
 
@@ -297,34 +413,40 @@ struct ExactKernel {
         return pack_columns<ExactKernel>(job.b, first, memory);
     }
 
-    static Way way(const PackedRows& rows, const PackedColumns& columns, const float* bias,
-                   std::int64_t count, std::int64_t inner) {
-        double sum = static_cast<double>(bound(rows, columns, 0, inner)) + 0x1p-17;
+    /// How a block of rows goes against a panel.
+    struct Course {
+        Way way = Way::quick;
+        bool direct = false;  ///< the quick way, none of whose sums leaves [128, 256)
+    };
+
+    static Course course(const PackedRows& rows, const PackedColumns& columns, const float* bias,
+                         std::int64_t count, std::int64_t inner) {
+        const float products = bound(rows, columns, 0, inner);
+        double sum = static_cast<double>(products) + 0x1p-17;
         double first = 0.0;
         for (std::int64_t r = 0; bias != nullptr && r < count; ++r) {
             first = std::max(first, std::fabs(bias_units(bias[r])) / units);
         }
         sum += first;
         if (sum >= 32767.0) {
-            return Way::ordered;
+            return {Way::ordered};
         }
         const double product =
             static_cast<double>(rows.largest) * static_cast<double>(columns.largest);
-        return HWY_NATIVE_FMA && product < 63.0 ? Way::quick : Way::wide;
+        if (!HWY_NATIVE_FMA || product >= 63.0) {
+            return {Way::wide};
+        }
+        return {Way::quick, products < 63.0F};
     }
 
-    static void start(Sum* sums, const float*, std::int64_t) {
-        std::memset(sums, 0, sizeof(Sum) * block_rows * panel_width);
-    }
-
-    static void add_slice(const PackedRows& rows, const PackedColumns& columns, std::int64_t k,
-                          std::int64_t steps, Sum* sums) {
-        const bool whole = bound(rows, columns, k, steps) < 63.0F;
+    static void add_slice(bool direct, const PackedRows& rows, const PackedColumns& columns,
+                          std::int64_t k, std::int64_t steps, Sum* sums) {
+        const bool whole = direct || bound(rows, columns, k, steps) < 63.0F;
         const std::int64_t part = whole ? steps : packed_steps;
         for (const std::int64_t end = k + steps; k < end; k += part) {
             const std::int64_t now = std::min(part, end - k);
-            const bool direct = whole || bound(rows, columns, k, now) < 63.0F;
-            const auto add = direct ? add_steps<Direct> : add_steps<Anchored>;
+            const auto add = whole || bound(rows, columns, k, now) < 63.0F ? add_steps<Direct>
+                                                                           : add_steps<Anchored>;
             add(rows, columns, k, now, sums);
         }
     }
@@ -400,27 +522,35 @@ struct ExactKernel {
         return saturated;
     }
 
-    /// Results of a block into tile[row][column]; returns how many became infinite.
+    /// Results of a block, row r to y + r * stride; returns how many became infinite.
     static std::int64_t finish(Way way, const PackedRows& rows, const PackedColumns& columns,
                                std::int64_t inner, const float* bias, std::int64_t count,
-                               std::int64_t width, Sum* sums, fp16* tile) {
+                               std::int64_t width, Sum* sums, fp16* y, std::int64_t stride) {
         const hn::ScalableTag<std::int32_t> di;
         std::int64_t saturated = 0;
         for (std::int64_t r = 0; r < count; ++r) {
             const float first = bias != nullptr ? bias[r] : 0.0F;
-            fp16* out = tile + r * panel_width;
+            fp16* out = y + r * stride;
             if (way == Way::ordered) {
                 saturated += ordered_row(rows, columns, inner, first, r, width, out);
                 continue;
             }
+            Sum* row = sums + r * panel_width;
             if (way == Way::wide) {
-                wide_row(rows, columns, inner, r, sums + r * panel_width);
+                wide_row(rows, columns, inner, r, row);
             }
-            const auto offset = hn::Set(di, static_cast<std::int32_t>(bias_units(first)));
-            for (std::int64_t i = 0; i < panel_width; i += lanes) {
-                const auto sum = hn::Add(hn::Load(di, sums + r * panel_width + i), offset);
-                saturated += store_results(sum, std::min(lanes, width - i), out + i);
-            }
+            const auto offset =
+                hn::Set(di, bias != nullptr ? static_cast<std::int32_t>(bias_units(first)) : 0);
+            const auto low = hn::Add(hn::Load(di, row), offset),
+                       high = hn::Add(hn::Load(di, row + lanes), offset);
+#if POME_DROP_CLASSES
+            saturated += store_results(low.raw, high.raw, width, out);
+#else
+            HWY_ALIGN fp16 results[panel_width];
+            saturated += store_results(low, std::min(lanes, width), results);
+            saturated += store_results(high, width - lanes, results + lanes);
+            std::memcpy(out, results, static_cast<std::size_t>(width) * sizeof(fp16));
+#endif
         }
         return saturated;
     }
@@ -430,40 +560,37 @@ struct ExactKernel {
                                std::int64_t blocks, std::int64_t first_row,
                                const PackedColumns& columns, std::int64_t column) {
         HWY_ALIGN Sum sums[largest_group][block_rows * panel_width];
-        HWY_ALIGN fp16 tile[block_rows * panel_width];
         std::int64_t saturated = 0, slow = 0;
-        Way ways[largest_group];
+        Course courses[largest_group];
         const std::int64_t inner = job.a.columns;
         const std::int64_t width = std::min(panel_width, job.b.columns - column);
+        const auto bias_of = [&](std::int64_t row) {
+            return job.bias != nullptr ? job.bias + row : nullptr;
+        };
         for (std::int64_t i = 0; i < blocks; ++i) {
-            const float* bias =
-                job.bias != nullptr ? job.bias + first_row + i * block_rows : nullptr;
-            const std::int64_t count =
-                std::min(block_rows, job.a.rows - first_row - i * block_rows);
-            ways[i] = way(rows[i], columns, bias, count, inner);
-            start(sums[i], bias, count);
+            const std::int64_t row = first_row + i * block_rows;
+            courses[i] = course(rows[i], columns, bias_of(row),
+                                std::min(block_rows, job.a.rows - row), inner);
+        }
+        if (inner == 0) {
+            std::memset(sums, 0, sizeof sums);
         }
         for (std::int64_t k = 0; k < inner; k += slice_steps) {
             const std::int64_t steps = std::min(slice_steps, inner - k);
             for (std::int64_t i = 0; i < blocks; ++i) {
-                if (ways[i] == Way::quick) {
-                    add_slice(rows[i], columns, k, steps, sums[i]);
+                if (courses[i].way == Way::quick) {
+                    add_slice(courses[i].direct, rows[i], columns, k, steps, sums[i]);
                 }
             }
         }
         for (std::int64_t i = 0; i < blocks; ++i) {
             const std::int64_t row = first_row + i * block_rows;
-            const std::int64_t count = std::min(block_rows, job.a.rows - row);
-            const float* bias = job.bias != nullptr ? job.bias + row : nullptr;
-            if (ways[i] != Way::quick) {
+            if (courses[i].way != Way::quick) {
                 ++slow;
             }
-            saturated +=
-                finish(ways[i], rows[i], columns, inner, bias, count, width, sums[i], tile);
-            for (std::int64_t r = 0; r < count; ++r) {
-                std::memcpy(job.y + (row + r) * job.y_row_stride + column, tile + r * panel_width,
-                            static_cast<std::size_t>(width) * sizeof(fp16));
-            }
+            saturated += finish(courses[i].way, rows[i], columns, inner, bias_of(row),
+                                std::min(block_rows, job.a.rows - row), width, sums[i],
+                                job.y + row * job.y_row_stride + column, job.y_row_stride);
         }
         if (saturated > 0) {
             *call.saturated += saturated;

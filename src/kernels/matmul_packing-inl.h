@@ -391,14 +391,18 @@ inline PackedColumns pack_float_columns(const FloatMatrix& b, std::int64_t first
     return {memory, nullptr, nullptr, nullptr, 0.0F};
 }
 
+/// Parts of a block's rows whose products are looked at apart: where masks go with a whole register
+/// of them, one step in which half the rows need masks takes little more time than one without.
+constexpr int row_parts = POME_DROP_CLASSES ? 2 : 1;
+
 /// block_rows rows of a, packed for bounded kernels.
 struct PackedRows {
-    float* factors;         ///< [k][row], as Kernel::factor makes them
-    float* limits;          ///< [k][row], as Kernel::limit makes them, or ...
-    std::uint8_t* classes;  ///< ... their classes, with POME_DROP_CLASSES; one memory
-    std::uint8_t* top;      ///< [k], class of the largest limit
-    float* norms;           ///< [k / packed_steps], the largest norm of a row's part
-    float largest;          ///< magnitude
+    float* factors;                 ///< [k][row], as Kernel::factor makes them
+    float* limits;                  ///< [k][row], as Kernel::limit makes them, or ...
+    std::uint8_t* classes;          ///< ... their classes, with POME_DROP_CLASSES; one memory
+    std::uint8_t* tops[row_parts];  ///< [k], class of the largest limit of each part's rows
+    float* norms;                   ///< [k / packed_steps], the largest norm of a row's part
+    float largest;                  ///< magnitude
 
     HWY_INLINE float limit(std::int64_t k, std::int64_t row) const {
         const std::int64_t i = k * block_rows + row;
@@ -412,9 +416,14 @@ inline std::int64_t limits_size(std::int64_t inner) {
     return POME_DROP_CLASSES ? floats_of(all) : all;
 }
 
+/// Floats that the largest limits of a part's rows take.
+inline std::int64_t tops_size(std::int64_t inner) {
+    return padded(floats_of(padded(inner)));
+}
+
 /// Floats that a block of rows takes.
 inline std::int64_t packed_rows_size(std::int64_t inner) {
-    return block_rows * padded(inner) + limits_size(inner) + padded(floats_of(padded(inner))) +
+    return block_rows * padded(inner) + limits_size(inner) + row_parts * tops_size(inner) +
            norms_size(inner);
 }
 
@@ -437,16 +446,19 @@ inline float largest_norm(const V* squares, std::int64_t vectors) {
     return std::sqrt(largest);
 }
 
-/// top[k] = the largest class over rows of limits[k][row] or classes[k][row].
+/// tops[part][k] = the largest class over the part's rows of limits[k][row] or classes[k][row].
 inline void find_tops(const PackedRows& rows, std::int64_t inner) {
 #if POME_DROP_CLASSES
     static_assert(block_rows == 8);
     for (std::int64_t k = 0; k < inner; k += 8) {  // a step's classes are a lane of 64 bits
         __m512i largest = _mm512_loadu_si512(rows.classes + k * block_rows);
-        largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 32));
-        largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 16));
-        largest = _mm512_max_epu8(largest, _mm512_srli_epi64(largest, 8));
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(rows.top + k), _mm512_cvtepi64_epi8(largest));
+        largest = _mm512_max_epu8(largest, _mm512_srli_epi32(largest, 16));
+        largest = _mm512_max_epu8(largest, _mm512_srli_epi32(largest, 8));
+        const auto store = [](std::uint8_t* to, __m512i lanes_of_64) HWY_ATTR {
+            _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm512_cvtepi64_epi8(lanes_of_64));
+        };
+        store(rows.tops[0] + k, largest);
+        store(rows.tops[1] + k, _mm512_srli_epi64(largest, 32));
     }
 #else
     const hn::CappedTag<float, block_rows> d;
@@ -456,7 +468,7 @@ inline void find_tops(const PackedRows& rows, std::int64_t inner) {
         for (std::int64_t i = part; i < block_rows; i += part) {
             limit = hn::Max(limit, hn::Load(d, rows.limits + k * block_rows + i));
         }
-        rows.top[k] = class_of(hn::GetLane(hn::MaxOfLanes(d, limit)));
+        rows.tops[0][k] = class_of(hn::GetLane(hn::MaxOfLanes(d, limit)));
     }
 #endif
 }
@@ -603,13 +615,16 @@ template <class Kernel>
 inline PackedRows pack_bounded_rows(const Matrix& a, std::int64_t first, float* memory) {
     const std::int64_t inner = a.columns;
     float* limits = memory + block_rows * padded(inner);
-    float* top = limits + limits_size(inner);
-    PackedRows packed{memory,
-                      limits,
-                      reinterpret_cast<std::uint8_t*>(limits),
-                      reinterpret_cast<std::uint8_t*>(top),
-                      top + padded(floats_of(padded(inner))),
-                      0.0F};
+    PackedRows packed{};
+    packed.factors = memory;
+    packed.limits = limits;
+    packed.classes = reinterpret_cast<std::uint8_t*>(limits);
+    float* next = limits + limits_size(inner);
+    for (auto& top : packed.tops) {
+        top = reinterpret_cast<std::uint8_t*>(next);
+        next += tops_size(inner);
+    }
+    packed.norms = next;
     HWY_ALIGN std::uint16_t halves[packed_steps * block_rows];
     LargestMagnitude largest;
     for (std::int64_t from = 0; from < inner; from += packed_steps) {
