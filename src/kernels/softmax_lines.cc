@@ -1,6 +1,7 @@
 #include "kernels/softmax_lines.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -165,10 +166,20 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
     const std::int64_t padded = (most * groups + 15) / 16 * 16;
     // Not cleared. What is read before it is written (rows that are not ordinary) makes sums that
     // nobody uses.
-    const auto powers = hwy::AllocateAligned<fp16>(static_cast<std::size_t>(padded * group));
-    const auto sums = hwy::AllocateAligned<float>(static_cast<std::size_t>(padded));
-    std::fill_n(powers.get() + most * pitch, padded * group - most * pitch, fp16{0});
-    std::vector<Row> of_rows(static_cast<std::size_t>(most));
+    constexpr std::int64_t few = block / group + 16;  // groups that need no memory of the heap
+    HWY_ALIGN std::uint16_t few_powers[few * group];
+    HWY_ALIGN float few_sums[few];
+    hwy::AlignedFreeUniquePtr<fp16[]> many_powers;
+    hwy::AlignedFreeUniquePtr<float[]> many_sums;
+    auto* powers = reinterpret_cast<fp16*>(few_powers);
+    float* sums = few_sums;
+    if (padded > few) {
+        many_powers = hwy::AllocateAligned<fp16>(static_cast<std::size_t>(padded * group));
+        many_sums = hwy::AllocateAligned<float>(static_cast<std::size_t>(padded));
+        powers = many_powers.get(), sums = many_sums.get();
+    }
+    std::fill_n(powers + most * pitch, padded * group - most * pitch, fp16{0});
+    std::array<Row, block / group> of_rows;
     const ExponentialRegisters exponential(*tables.exp.exponential());
     for (std::int64_t begin = 0; begin < rows; begin += most) {
         const std::int64_t some = std::min(most, rows - begin);
@@ -182,29 +193,27 @@ void rows_by_lines(const fp16* x, fp16* y, std::int64_t rows, std::int64_t colum
                 (of_row.is_near
                      ? exponentials<Reach::near>
                      : exponentials<Reach::falling>)(exponential, x + (begin + row) * columns,
-                                                     columns, of_row.largest,
-                                                     powers.get() + row * pitch,
+                                                     columns, of_row.largest, powers + row * pitch,
                                                      x + std::min(begin + row + most, rows - 1) *
                                                              columns,
                                                      y + (begin + row) * columns);
             }
         }
         for (std::int64_t i = 0; i < some * groups; i += 16) {
-            sum_groups(powers.get() + i * group, sums.get() + i);
+            sum_groups(powers + i * group, sums + i);
         }
         for (std::int64_t row = 0; row < some; ++row) {
             if (Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
                 double sum = 0.0;  // exact: multiples of 2^-24
                 for (std::int64_t i = row * groups; i < (row + 1) * groups; ++i) {
-                    sum += static_cast<double>(sums[static_cast<std::size_t>(i)]);
+                    sum += static_cast<double>(sums[i]);
                 }
                 of_row.factor = reciprocal(tables, sum);
             }
         }
         for (std::int64_t row = 0; row < some; ++row) {
             if (const Row& of_row = of_rows[static_cast<std::size_t>(row)]; of_row.is_ordinary) {
-                products(powers.get() + row * pitch, of_row.factor, columns,
-                         y + (begin + row) * columns);
+                products(powers + row * pitch, of_row.factor, columns, y + (begin + row) * columns);
             } else {
                 rest(begin + row);
             }

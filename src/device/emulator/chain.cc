@@ -13,7 +13,7 @@
 namespace pome::device::emulator {
 namespace {
 
-constexpr std::int64_t block = 1024;   // elements: 2 KB a value
+constexpr std::int64_t block = 2048;   // elements: 4 KB a value
 constexpr std::int64_t grain = 16384;  // elements a thread takes at least
 
 /// Evaluates the elements [begin, end) of a link, in runs along which each operand is whole or one
