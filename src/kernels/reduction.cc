@@ -1,7 +1,6 @@
 #include "kernels/reduction.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -141,7 +140,7 @@ HWY_INLINE std::int64_t add_fast_tiles(const fp16* x, std::int64_t stride, std::
 double largest_magnitude(const fp16* x, std::int64_t count) {
     __m512i largest = _mm512_setzero_si512();
     for (std::int64_t i = 0; i < count; i += wide) {
-        const __m512i bits = _mm512_maskz_loadu_epi16(first_of(count - i), x + i);
+        const __m512i bits = _mm512_maskz_loadu_epi16(first_halves(count - i), x + i);
         largest = _mm512_max_epu16(largest, _mm512_and_si512(bits, _mm512_set1_epi16(0x7FFF)));
     }
     const hn::ScalableTag<std::uint16_t> d;

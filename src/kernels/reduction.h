@@ -11,6 +11,10 @@ namespace pome::kernels {
 // reference/chip/reduction (sums) and reference/chip/elementwise (maximum, minimum) in every bit.
 // count >= 1; no overlap.
 
+/// Sums of tiles of up to this many values may be added in any order: they are multiples of 2^-24,
+/// and together below 2^29 if they are finite, so no sum of some of them leaves a double's 53 bits.
+inline constexpr std::int64_t most_in_any_order = 8192;
+
 /// Whether the vectors' way of squares has these rules: tiles of four at 11 fraction bits, squares
 /// rounded to the nearest, ties away.
 bool squares_go_by_vectors(const Numerics& numerics);

@@ -15,6 +15,7 @@
 #include "base/fp16.h"
 #include "hwy/highway.h"
 #include "kernels/aligned_sum-inl.h"
+#include "kernels/wide_halves-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
@@ -23,8 +24,6 @@ namespace pome::kernels::HWY_NAMESPACE {
 
 /// What is summed: the elements, or their squares as fp16.
 enum class Terms : std::uint8_t { values, squares };
-
-constexpr std::int64_t wide = 32;  // halves of a vector
 
 HWY_INLINE __m512 low_floats(__m512i bits) {
     return _mm512_cvtph_ps(_mm512_castsi512_si256(bits));
@@ -100,12 +99,6 @@ struct TileOrder {
 };
 inline constexpr TileOrder tile_order;
 
-HWY_INLINE __mmask32 first_of(std::int64_t count) {
-    return count >= wide ? ~__mmask32{0}
-           : count <= 0  ? __mmask32{0}
-                         : static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
-}
-
 constexpr std::int64_t of_tiles = 64;  ///< elements of sixteen tiles
 
 /// `count` halves as sixteen tiles at a time: front(at) gives the first and the second elements of
@@ -122,7 +115,7 @@ struct HalvesRow {
         if constexpr (is_whole) {
             return _mm512_loadu_si512(x + at);
         } else {
-            return _mm512_maskz_loadu_epi16(first_of(count - at), x + at);
+            return _mm512_maskz_loadu_epi16(first_halves(count - at), x + at);
         }
     }
     template <bool is_whole>
@@ -144,11 +137,6 @@ struct HalvesRow {
     std::int64_t count;
     __m512i take_front, take_back;
 };
-
-/// Of a row whose sums of tiles may be added in any order: up to this many finite values are
-/// multiples of 2^-24 and together below 2^29, so that no sum of some of them leaves a double's 53
-/// bits.
-constexpr std::int64_t most_in_any_order = 8192;
 
 /// The sums of a row's `count` elements, or of their squares, tile by tile in any order; no finite
 /// number where an element, or a square, is none. The row is as HalvesRow; tiles of zeros add

@@ -11,13 +11,13 @@
 #include "hwy/highway.h"
 #include "kernels/exponential-inl.h"
 #include "kernels/softmax.h"
+#include "kernels/wide_halves-inl.h"
 
 #if POME_PERMUTES_LINES
 
 HWY_BEFORE_NAMESPACE();
 namespace pome::kernels::HWY_NAMESPACE {
 
-constexpr std::int64_t wide = 32;   // halves of a vector
 constexpr std::int64_t group = 32;  // elements of a sum that is rounded step by step
 
 HWY_INLINE __m256i load_bits(const fp16* x) {
@@ -25,9 +25,6 @@ HWY_INLINE __m256i load_bits(const fp16* x) {
 }
 HWY_INLINE void store_bits(__m256i bits, fp16* y) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), bits);
-}
-HWY_INLINE __mmask32 first_halves(std::int64_t count) {
-    return count >= wide ? ~__mmask32{0} : static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
 }
 HWY_INLINE __mmask16 first_of(std::int64_t count) {
     return count >= 16 ? static_cast<__mmask16>(~0U) : static_cast<__mmask16>((1U << count) - 1);

@@ -80,6 +80,10 @@ struct CentredRow {
 
 #endif  // POME_ALIGNS_BY_ROUNDING
 
+bool has_vectors() {
+    return POME_ALIGNS_BY_ROUNDING != 0;
+}
+
 /// The sum of a row's elements or of their squares, the row being left in `kept`; false where it
 /// takes the other way.
 bool keep_row([[maybe_unused]] const fp16* x, [[maybe_unused]] std::int64_t count,
@@ -152,7 +156,8 @@ void multiply_row([[maybe_unused]] const float* kept, [[maybe_unused]] std::int6
         __m512i results[2];
         multiply.template operator()<1>(i, results);
         for (int k = 0; k < 2; ++k) {
-            _mm512_mask_storeu_epi16(y + i + k * wide, first_of(count - i - k * wide), results[k]);
+            _mm512_mask_storeu_epi16(y + i + k * wide, first_halves(count - i - k * wide),
+                                     results[k]);
         }
     }
 #endif
@@ -169,15 +174,18 @@ HWY_EXPORT(keep_row);
 HWY_EXPORT(centre_row);
 HWY_EXPORT(multiply_row);
 
-constexpr std::int64_t most_elements = 8192;  // sums in any order (row_tiles-inl.h)
+HWY_EXPORT(has_vectors);
+
 constexpr std::int64_t padding = 64;          // elements of sixteen tiles
+constexpr std::int64_t fewest_elements = 32;  // shorter rows would be padding mostly
 
 }  // namespace
 
 WideRows::WideRows(std::int64_t rows, std::int64_t count)
     : count_(count), padded_((count + padding - 1) / padding * padding) {
     places_.reserve(static_cast<std::size_t>(rows));
-    if (count <= most_elements && count % 4 == 0) {
+    if (count >= fewest_elements && count <= most_in_any_order && count % 4 == 0 &&
+        HWY_DYNAMIC_DISPATCH(has_vectors)()) {
         floats_.resize(static_cast<std::size_t>(rows * padded_));
     }
 }

@@ -17,8 +17,8 @@ namespace pome::kernels {
 ///     rows.subtract_and_sum_squares(...);  // x - m stays; v = sums of its squares
 ///     rows.multiply(...);                  // y = (x - m) r
 ///
-/// or sum_squares() and multiply(). What sums it takes is up to the caller, who may compute m and r
-/// from the sums as he likes.
+/// or sum_squares() and multiply(). What is subtracted and multiplied by is up to the caller; the
+/// class does not ask how it comes from the sums.
 class WideRows {
   public:
     /// Up to `rows` rows of `count` elements each.

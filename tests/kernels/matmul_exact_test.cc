@@ -315,6 +315,27 @@ TEST(MatmulExact, BiasIsTheFirstValueOfTheSum) {
     EXPECT_GT(check(cases), 0);
 }
 
+/// Biases next to 2^15 and small products: sums on both sides of it that need no slower way.
+TEST(MatmulExact, SumsThatRoundToTheFirstOverflow) {
+    Random random(38);
+    std::vector<Case> cases;
+    const double biases[] = {32751.99, 32752.0, 32759.5, 32759.99, 32760.0, 32760.25, 32764.0};
+    for (const std::int64_t k : {1, 64, 130}) {
+        for (const std::int64_t n : {1, 15, 16, 17, 31, 32, 33, 45}) {
+            cases.emplace_back(14, k, n, exponents(-9, -6), exponents(-9, -6), random);
+            for (std::size_t r = 0; r < 14; ++r) {
+                cases.back().bias.push_back(
+                    static_cast<float>(r % 2 == 0 ? biases[r / 2] : -biases[r / 2]));
+            }
+        }
+    }
+    EXPECT_EQ(check(cases), 0);
+    std::int64_t saturated = 0;
+    const auto results = expected(cases.back().job(), {}, saturated);
+    EXPECT_GT(saturated, 0);
+    EXPECT_LT(saturated, static_cast<std::int64_t>(results.size()));
+}
+
 TEST(MatmulExact, OtherRulesEqualTheModelToo) {
     Random random(41);
     std::vector<Rules> all(8);

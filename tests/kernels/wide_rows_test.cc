@@ -62,7 +62,7 @@ std::vector<Numerics> all_rules() {
 }
 
 TEST(WideRows, EqualTheStepsOneByOne) {
-    const std::int64_t counts[] = {1,   2,   4,   5,   8,   36,  60,   64,   68,   128,
+    const std::int64_t counts[] = {1,   2,   4,   5,   32,  36,  60,   64,   68,   128,
                                    132, 192, 252, 256, 260, 512, 1000, 2052, 8192, 8196};
     const auto rules = all_rules();
     for_every_target([&] {
@@ -107,6 +107,16 @@ TEST(WideRows, EqualTheStepsOneByOne) {
                         binary_of_rows(Binary::mul, left, factors, want, count, numerics);
                         ASSERT_EQ(y, want);
                     }
+
+                    // Fewer rows than before, and the result takes their place.
+                    const std::vector<fp16> before(x.begin(), x.end() - count),
+                        few(factors.begin(), factors.end() - 1);
+                    std::vector<fp16> some = before, mean(few.size());
+                    norm.sum(some.data(), rows - 1, true, mean.data(), numerics);
+                    norm.multiply(few.data(), some.data(), numerics);
+                    want.resize(before.size());
+                    binary_of_rows(Binary::mul, before, few, want, count, numerics);
+                    ASSERT_EQ(some, want);
                 }
             }
         }

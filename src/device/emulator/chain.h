@@ -48,8 +48,9 @@ struct ElementwiseForm {
     Access x_access, y_access;
     std::int64_t elements = 0;
     Function function;
-    bool is_square = false;             ///< it is the product of x, whole, and x
-    std::optional<kernels::Binary> op;  ///< what the function is, where it is one of these
+    bool is_square = false;  ///< it is the product of x, whole, and x
+    /// What the function is, where it is one of these.
+    std::optional<kernels::Binary> op = std::nullopt;
 };
 
 struct Run;

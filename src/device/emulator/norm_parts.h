@@ -21,15 +21,16 @@ struct Extent {
     }
 };
 
-/// What a step of a row group is to a norm's rows (kernels/wide_rows.h).
+/// What a step of a row group is to a norm's rows (kernels/wide_rows.h). Steps keep their order,
+/// but that a difference is made where the sum of its squares is.
 struct NormRole {
     enum class Kind : std::uint8_t {
         none,
-        sum,
-        sum_squares,
-        absorbed,  ///< a difference, which the next role takes with it
-        subtract_and_sum_squares,
-        multiply
+        sum,                       ///< of the rows' elements; the rows are kept
+        sum_squares,               ///< of the elements' squares; the rows are kept
+        absorbed,                  ///< a difference, which the next role takes with it
+        subtract_and_sum_squares,  ///< what is left of the rows is kept instead
+        multiply                   ///< of what is kept with one factor a row
     };
     Kind kind = Kind::none;
     int norm = -1;  ///< which one

@@ -11,7 +11,7 @@
 namespace pome::device::emulator {
 namespace {
 
-constexpr std::int64_t block = 4096;  // elements of a tensor at a time: 8 KB
+constexpr std::int64_t block = 4096;           // elements of a tensor at a time: 8 KB
 constexpr std::int64_t longest_row = 1 << 15;  // buffers of one row stay in the second-level cache
 constexpr std::int64_t fewest_rows = 64;       // fewer would not keep the threads busy
 

@@ -105,7 +105,7 @@ class ReduceStep final : public Step {
     /// Ranges of columns, some rows at a time.
     void run_columns(Run& run) const {
         constexpr std::int64_t narrowest = 256;  // columns of a part: 512 bytes a row
-        constexpr std::int64_t widest = 1024;
+        constexpr std::int64_t widest = 2048;
         const std::int64_t parts = (inner_ + narrowest - 1) / narrowest;
         if (const std::int64_t ranges = row_ranges(run); ranges > outer_ * parts) {
             return run_row_ranges(run, ranges);
@@ -129,12 +129,10 @@ class ReduceStep final : public Step {
         });
     }
 
-    /// Into how many ranges of rows a sum may be cut whose parts are added in the end. The order
-    /// of tiles does not matter where no sum of some of them leaves a double's 53 bits: they are
-    /// multiples of 2^-24, and of 8192 finite values at most 2^29.
+    /// Into how many ranges of rows a sum may be cut whose parts are added in the end.
     std::int64_t row_ranges(const Run& run) const {
-        constexpr std::int64_t exact_rows = 8192, worth_a_thread = 16384;
-        if (!adds() || count_ > exact_rows || !run.numerics.reduction.narrow) {
+        constexpr std::int64_t worth_a_thread = 16384;
+        if (!adds() || count_ > kernels::most_in_any_order || !run.numerics.reduction.narrow) {
             return 1;
         }
         return std::clamp<std::int64_t>(count_ * inner_ / worth_a_thread, 1, run.pool.threads());
@@ -202,7 +200,10 @@ class ReduceStep final : public Step {
     void for_blocks(Run& run, std::int64_t o, std::int64_t begin, std::int64_t end,
                     std::int64_t first, std::int64_t columns, Use use) const {
         const std::int64_t tile = run.numerics.reduction.tile;
-        const std::int64_t rows = std::max<std::int64_t>(1, 8192 / columns / tile) * tile;
+        // From memory, where rows that lie far apart are slow to begin, long pieces of many rows,
+        // fetched while those before are summed; of a chain what stays in the nearest cache.
+        const std::int64_t elements = chain_ == nullptr ? 1 << 15 : 1 << 13;
+        const std::int64_t rows = std::max<std::int64_t>(1, elements / columns / tile) * tile;
         std::vector<fp16> block, buffers;
         for (std::int64_t k = begin; k < end; k += rows) {
             const std::int64_t some = std::min(rows, end - k);

@@ -54,6 +54,55 @@ Value kept_difference(Builder& b, const Value& x, const Value& r) {
     return b.add(b.mul(centred, squares), b.mul(centred, r));
 }
 
+/// The same, but an output of the program.
+Value shown_difference(Builder& b, const Value& x, const Value&) {
+    const auto sums = b.rename(b.reduce_sum(x, {-1}, true), "sums");
+    b.output(sums);
+    const auto centred = b.rename(b.sub(x, sums), "centred");
+    b.output(centred);
+    return b.mul(centred, b.reduce_sum(b.mul(centred, centred), {-1}, true));
+}
+
+/// A difference that is needed before its squares are summed, or whose squares are summed twice.
+Value early_product(Builder& b, const Value& x, const Value&) {
+    const auto sums = b.reduce_sum(x, {-1}, true);
+    const auto centred = b.sub(x, sums);
+    const auto early = b.mul(centred, sums);
+    const auto squares = b.reduce_sum(b.mul(centred, centred), {-1}, true);
+    return b.add(early, b.mul(centred, squares));
+}
+Value squares_twice(Builder& b, const Value& x, const Value&) {
+    const auto centred = b.sub(x, b.reduce_sum(x, {-1}, true));
+    const auto squares = b.reduce_sum(b.mul(centred, centred), {-1}, true);
+    const auto again = b.reduce_sum(b.unary("square", centred), {-1}, true);
+    return b.mul(centred, b.add(squares, again));
+}
+
+/// Two norms of one tensor, which is made here, and one of their sum.
+Value three_norms(Builder& b, const Value& x, const Value& r) {
+    const auto y = b.add(x, r);
+    const auto both = b.add(layer_norm(b, y, r), rms_norm(b, y, r));
+    return whole_layer_norm(b, both, r);
+}
+
+/// What is normalized is an output too, and so is what the norm divides by.
+Value shown_source(Builder& b, const Value& x, const Value& r) {
+    const auto y = b.rename(b.add(x, r), "source");
+    b.output(y);
+    const auto squares = b.rename(b.reduce_sum(b.mul(y, y), {-1}, true), "squares");
+    b.output(squares);
+    return b.add(layer_norm(b, y, r), b.mul(y, squares));
+}
+
+/// What is taken off comes from another sum than the one before.
+Value foreign_subtrahend(Builder& b, const Value& x, const Value& r) {
+    const auto sums = b.reduce_sum(x, {-1}, true);
+    const auto other = b.reduce_sum(b.mul(x, r), {-1}, true);
+    const auto centred = b.sub(x, other);
+    const auto squares = b.reduce_sum(b.mul(centred, centred), {-1}, true);
+    return b.mul(b.mul(centred, squares), sums);
+}
+
 /// The product is of the rows, not of the difference; the difference is the other way round.
 Value not_quite_norms(Builder& b, const Value& x, const Value&) {
     const auto sums = b.reduce_sum(x, {-1}, true);
@@ -109,16 +158,21 @@ void expect_equal(const Body& body, const Shape& shape, int threads) {
         bindings.inputs[input.name] = &surface;
         inputs.emplace(input.name, std::move(tensor));
     }
-    Surface& y = surfaces.emplace_back(executable->outputs()[0].type);
-    bindings.outputs["y"] = &y;
+    for (const auto& output : executable->outputs()) {
+        bindings.outputs[output.name] = &surfaces.emplace_back(output.type);
+    }
     ChipModel model(package, package.program.functions.front(), find_profile("m4/e5rt"));
-    const auto expected = model.run(inputs).at("y");
+    const auto expected = model.run(inputs);
     for (int evaluation = 0; evaluation < 2; ++evaluation) {
         executable->evaluate(bindings);
-        for (std::int64_t i = 0; i < y.elements(); ++i) {
-            ASSERT_EQ(static_cast<double>(to_float(y.halves()[i])),
-                      expected.data[static_cast<std::size_t>(i)])
-                << "element " << i << " of " << shape.text() << ", " << threads << " threads";
+        for (const auto& [name, surface] : bindings.outputs) {
+            const auto& want = expected.at(name).data;
+            for (std::int64_t i = 0; i < surface->elements(); ++i) {
+                ASSERT_EQ(surface->halves()[i].bits,
+                          to_fp16(want[static_cast<std::size_t>(i)], Rounding::nearest_even).bits)
+                    << "element " << i << " of " << name << ", " << shape.text() << ", " << threads
+                    << " threads";
+            }
         }
     }
 }
@@ -129,6 +183,12 @@ TEST(RowGroup, EqualsTheScalarModel) {
         {"layer norm as an op", whole_layer_norm},
         {"RMSNorm", rms_norm},
         {"difference that is read twice", kept_difference},
+        {"difference that is an output", shown_difference},
+        {"product before the squares", early_product},
+        {"squares summed twice", squares_twice},
+        {"three norms", three_norms},
+        {"rows and squares that are outputs", shown_source},
+        {"subtrahend from elsewhere", foreign_subtrahend},
         {"not quite norms", not_quite_norms},
         {"masked softmax", masked_softmax},
         {"rows on columns", rows_on_columns},
@@ -166,6 +226,15 @@ TEST(RowGroup, EqualsTheScalarModel) {
             }
             expect_equal(body, shape, 1);
             expect_equal(body, shape, 2);
+        }
+    }
+}
+
+/// Rows whose sums have an order (more than 8192 elements), and rows of a few elements.
+TEST(RowGroup, NormsOfLongAndShortRows) {
+    for (const Body& body : {Body(layer_norm), Body(rms_norm)}) {
+        for (const std::int64_t count : {2, 4, 30, 32, 8192, 8196}) {
+            expect_equal(body, {1, 1, 66, count}, 2);
         }
     }
 }
