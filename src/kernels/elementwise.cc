@@ -98,6 +98,75 @@ HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>
     return i;
 }
 
+/// x factor + y in the same way: what is not finite on the way to a result makes that no number.
+template <bool y_is_scalar, int vectors>
+HWY_INLINE std::int64_t run_scaled(const fp16* x, hn::Vec<hn::ScalableTag<float>> factor,
+                                   const fp16* y, hn::Vec<hn::ScalableTag<float>> y_all, fp16* out,
+                                   std::int64_t count,
+                                   hn::Vec<hn::ScalableTag<std::uint32_t>> past_ties) {
+    const hn::ScalableTag<float> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
+    const hn::Rebind<std::uint16_t, decltype(d)> du16;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d)), step = vectors * lanes;
+    const auto narrow = [&](hn::Vec<decltype(d)> v) HWY_ATTR {
+        return narrow_bits(d, hn::BitCast(d, hn::Add(hn::BitCast(du, v), past_ties)));
+    };
+    std::int64_t i = 0;
+    for (; i + step <= count; i += step) {
+        hn::Vec<decltype(d)> results[vectors];
+        auto special = hn::Zero(d);
+        for (int j = 0; j < vectors; ++j) {
+            results[j] = widen_bits(d, narrow(hn::Mul(load_halves(d, x + i + j * lanes), factor)));
+        }
+        for (int j = 0; j < vectors; ++j) {
+            results[j] =
+                hn::Add(results[j], load_operand<y_is_scalar>(d, y_all, y + i + j * lanes));
+            special = hn::MulAdd(results[j], hn::Zero(d), special);
+        }
+        if (!hn::AllFalse(d, hn::IsNaN(special))) {
+            break;
+        }
+        for (int j = 0; j < vectors; ++j) {
+            const auto halves = narrow(results[j]);
+            const auto minus_zero = hn::Set(du16, std::uint16_t{0x8000});
+            hn::StoreU(hn::IfThenZeroElse(hn::Eq(halves, minus_zero), halves), du16,
+                       reinterpret_cast<std::uint16_t*>(out + i + j * lanes));
+        }
+    }
+    return i;
+}
+
+/// The elements from the first on that go by vectors; `coerce` is understood.
+template <bool y_is_scalar>
+std::int64_t scaled_by_vectors(const fp16* x, fp16 factor, const fp16* y, fp16* out,
+                               std::int64_t count, bool away) {
+    const hn::ScalableTag<float> d;
+    const hn::Rebind<std::uint16_t, decltype(d)> du16;
+    const auto past_ties = hn::Set(hn::RebindToUnsigned<decltype(d)>(), away ? 1U : 0U);
+    const auto factors = widen_bits(d, hn::Set(du16, factor.bits)),
+               y_all = widen_bits(d, hn::Set(du16, y->bits));
+    std::int64_t i = 0;
+    const auto take = [&]<int vectors>() HWY_ATTR {
+        i += run_scaled<y_is_scalar, vectors>(x + i, factors, y_is_scalar ? y : y + i, y_all,
+                                              out + i, count - i, past_ties);
+    };
+    take.template operator()<8>();
+    take.template operator()<1>();
+    return i;
+}
+
+std::int64_t scaled(const fp16* x, fp16 factor, const fp16* y, bool y_is_scalar, fp16* out,
+                    std::int64_t count, bool away) {
+    return (y_is_scalar ? scaled_by_vectors<true> : scaled_by_vectors<false>)(x, factor, y, out,
+                                                                              count, away);
+}
+
+#else
+
+std::int64_t scaled(const fp16*, fp16, const fp16*, bool, fp16*, std::int64_t, bool) {
+    return 0;
+}
+
 #endif
 
 template <Binary op, bool coerce, Operands operands>
@@ -200,6 +269,7 @@ namespace pome::kernels {
 namespace {
 
 HWY_EXPORT(binary_all);
+HWY_EXPORT(scaled);
 
 /// Sums and products are exact in double; a quotient is nearer to no fp16 value than 2^-22
 /// (relative) unless it is one, so double is as good as exact for cutting it off.
@@ -268,6 +338,29 @@ void binary(Binary op, const fp16* x, bool x_is_scalar, const fp16* y, bool y_is
         HWY_DYNAMIC_DISPATCH(binary_all)
         (op, x_is_scalar ? scalar.data() : x + i, false, y_is_scalar ? scalar.data() : y + i, false,
          out + i, std::min(at_once, count - i), rules);
+    }
+}
+
+void scaled_sum(const fp16* x, fp16 factor, const fp16* y, bool y_is_scalar, fp16* out,
+                std::int64_t count, const Numerics::Elementwise& rules) {
+    const fp16 y0 = *y;  // out may be y
+    const bool by_vectors = rules.coerce_nan && rules.output != Rounding::toward_zero;
+    std::array<fp16, 256> products;
+    for (std::int64_t i = 0; i < count;) {
+        const fp16* rest = y_is_scalar ? &y0 : y + i;
+        if (by_vectors) {
+            i += HWY_DYNAMIC_DISPATCH(scaled)(x + i, factor, rest, y_is_scalar, out + i, count - i,
+                                              rules.output == Rounding::nearest_away);
+            if (i == count) {
+                return;
+            }
+            rest = y_is_scalar ? &y0 : y + i;
+        }
+        // What stopped it, or the last few.
+        const std::int64_t some = std::min(count - i, static_cast<std::int64_t>(products.size()));
+        binary(Binary::mul, x + i, false, &factor, true, products.data(), some, rules);
+        binary(Binary::add, products.data(), false, rest, y_is_scalar, out + i, some, rules);
+        i += some;
     }
 }
 

@@ -15,4 +15,9 @@ enum class Binary : std::uint8_t { add, sub, mul, real_div, maximum, minimum };
 void binary(Binary op, const fp16* x, bool x_is_scalar, const fp16* y, bool y_is_scalar, fp16* out,
             std::int64_t count, const Numerics::Elementwise& rules);
 
+/// out[i] = x[i] factor + y[i], each rounded: binary() twice without what lies between. y[0]
+/// throughout where it is a scalar. out may be x or y; no other overlap.
+void scaled_sum(const fp16* x, fp16 factor, const fp16* y, bool y_is_scalar, fp16* out,
+                std::int64_t count, const Numerics::Elementwise& rules);
+
 }  // namespace pome::kernels

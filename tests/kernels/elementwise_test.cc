@@ -119,6 +119,67 @@ TEST(Binary, EqualsTheScalarModelOnAnyBits) {
     });
 }
 
+/// Long stretches of usual values with any bits among them, and factors that make products tie,
+/// vanish, overflow or be no number; results in the operands' places too.
+TEST(ScaledSum, EqualsProductAndSum) {
+    const std::uint16_t factors[] = {0x3800, 0x3C01, 0xB555, 0x0001, 0x8400, 0x7BFF, 0x0000,
+                                     0x8000, 0x7C00, 0xFE00, 0x1400, 0x3003, 0xC200, 0x5555};
+    for_every_target([&] {
+        Random random(4);
+        for (const auto rounding :
+             {Rounding::nearest_away, Rounding::nearest_even, Rounding::toward_zero}) {
+            for (const bool coerce : {true, false}) {
+                const Numerics::Elementwise rules{rounding, coerce};
+                for (const std::uint16_t bits : factors) {
+                    for (const std::int64_t count : {1, 15, 16, 100, 128, 5000}) {
+                        std::vector<fp16> x(static_cast<std::size_t>(count)), y = x, out = x;
+                        for (auto* operand : {&x, &y}) {
+                            for (fp16& value : *operand) {
+                                value = random.below(300) == 0 ? any_bits(random)
+                                                               : to_fp16(random.normal() * 4.0,
+                                                                         Rounding::nearest_even);
+                                if (random.below(30) == 0) {
+                                    value.bits &= 0x8000;
+                                }
+                                if (random.below(4) == 0) {
+                                    value.bits &= 0xFFE0;  // products of few bits: ties
+                                }
+                            }
+                        }
+                        const fp16 factor{bits};
+                        for (const bool is_scalar : {false, true}) {
+                            std::vector<fp16> want = x;
+                            binary(Binary::mul, x.data(), false, &factor, true, want.data(), count,
+                                   rules);
+                            binary(Binary::add, want.data(), false, y.data(), is_scalar,
+                                   want.data(), count, rules);
+                            const auto expect_equal = [&](const std::vector<fp16>& got,
+                                                          const char* where) {
+                                for (std::size_t i = 0; i < got.size(); ++i) {
+                                    ASSERT_TRUE(got[i].bits == want[i].bits ||
+                                                (!coerce && is_nan(got[i]) && is_nan(want[i])))
+                                        << "element " << i << " of " << count << ", factor " << bits
+                                        << ", into " << where;
+                                }
+                            };
+                            scaled_sum(x.data(), factor, y.data(), is_scalar, out.data(), count,
+                                       rules);
+                            expect_equal(out, "memory of its own");
+                            std::vector<fp16> in_x = x, in_y = y;
+                            scaled_sum(in_x.data(), factor, y.data(), is_scalar, in_x.data(), count,
+                                       rules);
+                            expect_equal(in_x, "x");
+                            scaled_sum(x.data(), factor, in_y.data(), is_scalar, in_y.data(), count,
+                                       rules);
+                            expect_equal(in_y, "y");
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
 TEST(Reduction, EqualsTheScalarModelAlongEveryAxis) {
     for_every_target([] {
         Random random(3);

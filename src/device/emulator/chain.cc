@@ -250,14 +250,58 @@ std::set<int> Plan::transferred() const {
     return slots;
 }
 
-void Plan::take_squares() {
+int Plan::take_square(const ElementwiseForm& form, Scheduled& reader) const {
+    const bool is_taken = form.is_square && reader.step->streamed() == form.result &&
+                          reader.step->read_squares_of(form.x);
+    return is_taken ? form.x : -1;
+}
+
+int Plan::take_product(const ElementwiseForm& form, Scheduled& reader) const {
+    const ElementwiseForm* sum = reader.step->elementwise();
+    if (form.op != kernels::Binary::mul || sum == nullptr || sum->op != kernels::Binary::add ||
+        sum->elements != form.elements || sum->x == sum->y) {
+        return -1;
+    }
+    struct Operand {
+        int slot;
+        Access access;
+    };
+    const auto is_number = [&](const Operand& operand) {
+        return operand.access.count == 1 &&
+               slots_[static_cast<std::size_t>(operand.slot)].kind == Kind::constant;
+    };
+    Operand x{form.x, form.x_access}, number{form.y, form.y_access};
+    if (is_number(x)) {
+        std::swap(x, number);
+    }
+    Operand product{sum->x, sum->x_access}, other{sum->y, sum->y_access};
+    if (other.slot == form.result) {
+        std::swap(product, other);
+    }
+    if (!is_number(number) || !x.access.is_whole(form.elements) ||
+        !product.access.is_whole(form.elements)) {
+        return -1;
+    }
+    ElementwiseForm both;
+    both.x = x.slot, both.x_access = x.access;
+    both.y = other.slot, both.y_access = other.access;
+    both.result = sum->result, both.elements = form.elements;
+    both.function = [factor = slots_[static_cast<std::size_t>(number.slot)].constant.front()](
+                        const fp16* a, bool /*a_is_constant*/, const fp16* b, bool b_is_constant,
+                        fp16* out, std::int64_t count, const Numerics::Elementwise& rules) {
+        kernels::scaled_sum(a, factor, b, b_is_constant, out, count, rules);
+    };
+    reader.step = std::make_unique<ElementwiseStep>(std::move(both));
+    return x.slot;
+}
+
+void Plan::take_operands() {
     const auto all = users();
     const auto outside = transferred();
     std::vector<bool> is_taken(steps_.size(), false);
     for (std::size_t step = 0; step < steps_.size(); ++step) {
         const ElementwiseForm* form = steps_[step].step->elementwise();
-        if (form == nullptr || !form->is_square ||
-            slots_[static_cast<std::size_t>(form->result)].kind != Kind::arena ||
+        if (form == nullptr || slots_[static_cast<std::size_t>(form->result)].kind != Kind::arena ||
             outside.contains(form->result)) {
             continue;
         }
@@ -266,8 +310,12 @@ void Plan::take_squares() {
             continue;
         }
         Scheduled& reader = steps_[readers.back()];
-        if (reader.step->streamed() == form->result && reader.step->read_squares_of(form->x)) {
-            std::replace(reader.touched.begin(), reader.touched.end(), form->result, form->x);
+        int x = take_square(*form, reader);
+        if (x < 0 && readers.back() == step + 1) {  // later, x would need its memory for longer
+            x = take_product(*form, reader);
+        }
+        if (x >= 0) {
+            std::replace(reader.touched.begin(), reader.touched.end(), form->result, x);
             is_taken[step] = true;
         }
     }
@@ -289,7 +337,7 @@ void Plan::fuse() {
     if (counting_ != Counting::products || !kernels::fast_paths()) {
         return;  // whoever counts results wants to see every one of them
     }
-    take_squares();
+    take_operands();
     const std::vector<std::vector<std::size_t>> users = this->users();
     const std::set<int> transferred = this->transferred();
     // Whether only the steps [first, end) know of a slot.

@@ -200,8 +200,13 @@ class Plan {
     std::vector<std::vector<std::size_t>> users() const;
     /// Slots of converted or copied inputs and outputs.
     std::set<int> transferred() const;
-    /// Lets sums take the squares of what they sum where nothing else reads those.
-    void take_squares();
+    /// Lets steps take along what nothing else reads: sums the squares of what they sum, sums of
+    /// two the product with a number that they add to.
+    void take_operands();
+    /// The slot that the only reader of what `form` gives reads from now on instead, computing that
+    /// by itself; -1: it does not.
+    int take_square(const ElementwiseForm& form, Scheduled& reader) const;
+    int take_product(const ElementwiseForm& form, Scheduled& reader) const;
 
     mil::Lookup lookup() const;
 

@@ -72,6 +72,10 @@ class RowGroupStep final : public Step {
     }
 
     void run(Run& run) const override {
+        std::size_t pieces_of_block = 0;
+        for (const Part& part : parts_) {
+            pieces_of_block += pieces_of(part);
+        }
         const std::int64_t rows = std::max<std::int64_t>(1, block / extent_.count);
         run.pool.for_blocks(extent_.rows, rows, [&](std::int64_t begin, std::int64_t end, int) {
             Memory memory;
@@ -83,27 +87,38 @@ class RowGroupStep final : public Step {
             }
             for (std::int64_t row = begin; row < end; row += rows) {
                 const std::int64_t stop = std::min(end, row + rows);
-                for (std::size_t i = 0; i < parts_.size(); ++i) {
-                    ahead_.touch(run, stop, std::min(end, stop + rows), i, parts_.size());
-                    evaluate(parts_[i], run, memory, row, stop);
+                std::size_t piece = 0;
+                for (const Part& part : parts_) {
+                    const auto pieces = static_cast<std::int64_t>(pieces_of(part));
+                    for (std::int64_t i = 0; i < pieces; ++i) {
+                        ahead_.touch(run, stop, std::min(end, stop + rows), piece++,
+                                     pieces_of_block);
+                        evaluate(part, run, memory, row + (stop - row) * i / pieces,
+                                 row + (stop - row) * (i + 1) / pieces, row);
+                    }
                 }
             }
         });
     }
 
   private:
-    /// The rows [first, last) of a part; the buffers hold what belongs to them.
-    void evaluate(const Part& part, Run& run, Memory& memory, std::int64_t first,
-                  std::int64_t last) const {
+    /// Elementwise parts run in two, so that the next block is fetched bit by bit.
+    std::size_t pieces_of(const Part& part) const {
+        return part.elements && part.per_row == extent_.count ? 2 : 1;
+    }
+
+    /// The rows [first, last) of a part; the buffers hold those from block_begin on.
+    void evaluate(const Part& part, Run& run, Memory& memory, std::int64_t first, std::int64_t last,
+                  std::int64_t block_begin) const {
         std::vector<std::vector<fp16>>& buffers = memory.buffers;
         const std::int64_t begin = first * part.per_row, end = last * part.per_row;
         if (part.elements && part.is_row_by_row) {
-            return evaluate_rows(part, run, buffers, first, last);
+            return evaluate_rows(part, run, buffers, first, last, block_begin);
         }
         const auto place = [&](const Link::Place& at, std::int64_t i) {
             return at.buffer >= 0
                        ? buffers[static_cast<std::size_t>(at.buffer)].data() +
-                             (at.access.index(i) - at.access.index(begin))
+                             (at.access.index(i) - at.access.index(block_begin * part.per_row))
                        : run.slots[static_cast<std::size_t>(at.slot)] + at.access.index(i);
         };
         if (part.norm.kind != NormRole::Kind::none) {
@@ -147,11 +162,12 @@ class RowGroupStep final : public Step {
 
     /// The same of an elementwise part whose operands are whole, or one element a row.
     void evaluate_rows(const Part& part, Run& run, std::vector<std::vector<fp16>>& buffers,
-                       std::int64_t first, std::int64_t last) const {
+                       std::int64_t first, std::int64_t last, std::int64_t block_begin) const {
         const auto begin_of = [&](const Link::Place& at) {
-            const std::int64_t skipped = at.access.is_constant() ? first : first * part.per_row;
-            return at.buffer >= 0 ? buffers[static_cast<std::size_t>(at.buffer)].data()
-                                  : run.slots[static_cast<std::size_t>(at.slot)] + skipped;
+            const std::int64_t a_row = at.access.is_constant() ? 1 : part.per_row;
+            return at.buffer >= 0 ? buffers[static_cast<std::size_t>(at.buffer)].data() +
+                                        (first - block_begin) * a_row
+                                  : run.slots[static_cast<std::size_t>(at.slot)] + first * a_row;
         };
         const auto step_of = [&](const Link::Place& at) {
             return at.access.is_constant() ? 1 : part.per_row;

@@ -191,6 +191,15 @@ TEST(RowGroup, EqualsTheScalarModel) {
         {"subtrahend from elsewhere", foreign_subtrahend},
         {"not quite norms", not_quite_norms},
         {"masked softmax", masked_softmax},
+        {"sums of products with a number",
+         [](Builder& b, const Value& x, const Value& r) {
+             const auto half = b.number(DType::fp16, 0.5), third = b.number(DType::fp16, 0.333);
+             const auto small = b.mul(half, b.reduce_sum(x, {-1}, true));
+             const auto y = b.add(b.mul(third, x), b.add(small, half));
+             const auto z = b.add(r, b.scale(y, -1e-4));  // some vanish, some are subnormal
+             const auto twice = b.scale(z, 2.0);
+             return b.add(b.add(twice, twice), b.add(b.scale(x, 1e4), x));
+         }},
         {"rows on columns", rows_on_columns},
         {"softmax backward", softmax_backward},
         {"interrupted", interrupted},
