@@ -55,6 +55,26 @@ HWY_INLINE V load_operand(D d, [[maybe_unused]] V all, [[maybe_unused]] const fp
     }
 }
 
+/// v with ties away from zero, or to even where `past_ties` is 0 (as combine_bits), as fp16.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> rounded(
+    D d, V v, hn::Vec<hn::RebindToUnsigned<D>> past_ties) {
+    const hn::RebindToUnsigned<D> du;
+    return narrow_bits(d, hn::BitCast(d, hn::Add(hn::BitCast(du, v), past_ties)));
+}
+
+/// Stores a vector of finite results, rounded; where there may be -0, as +0.
+template <bool may_be_minus_zero, class D, class V = hn::Vec<D>>
+HWY_INLINE void store_rounded(D d, V v, hn::Vec<hn::RebindToUnsigned<D>> past_ties, fp16* to) {
+    const hn::Rebind<std::uint16_t, D> du16;
+    auto halves = rounded(d, v, past_ties);
+    if constexpr (may_be_minus_zero) {
+        const auto minus_zero = hn::Set(du16, std::uint16_t{0x8000});
+        halves = hn::IfThenZeroElse(hn::Eq(halves, minus_zero), halves);
+    }
+    hn::StoreU(halves, du16, reinterpret_cast<std::uint16_t*>(to));
+}
+
 /// The elements from the first on for which sums, differences or products need no care for special
 /// values, `vectors` vectors at a time; returns how many. Of finite operands results are finite as
 /// floats, so that only -0 is left to coerce; of others none is.
@@ -64,8 +84,6 @@ HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>
                                    std::int64_t count,
                                    hn::Vec<hn::ScalableTag<std::uint32_t>> past_ties) {
     const hn::ScalableTag<float> d;
-    const hn::RebindToUnsigned<decltype(d)> du;
-    const hn::Rebind<std::uint16_t, decltype(d)> du16;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d)), step = vectors * lanes;
     std::int64_t i = 0;
     for (; i + step <= count; i += step) {
@@ -86,13 +104,8 @@ HWY_INLINE std::int64_t run_finite(const fp16* x, hn::Vec<hn::ScalableTag<float>
             break;
         }
         for (int j = 0; j < vectors; ++j) {
-            const auto bits = hn::Add(hn::BitCast(du, results[j]), past_ties);  // as combine_bits
-            auto halves = narrow_bits(d, hn::BitCast(d, bits));
-            if constexpr (operands != Operands::square) {
-                const auto minus_zero = hn::Set(du16, std::uint16_t{0x8000});
-                halves = hn::IfThenZeroElse(hn::Eq(halves, minus_zero), halves);
-            }
-            hn::StoreU(halves, du16, reinterpret_cast<std::uint16_t*>(out + i + j * lanes));
+            store_rounded<operands != Operands::square>(d, results[j], past_ties,
+                                                        out + i + j * lanes);
         }
     }
     return i;
@@ -105,18 +118,14 @@ HWY_INLINE std::int64_t run_scaled(const fp16* x, hn::Vec<hn::ScalableTag<float>
                                    std::int64_t count,
                                    hn::Vec<hn::ScalableTag<std::uint32_t>> past_ties) {
     const hn::ScalableTag<float> d;
-    const hn::RebindToUnsigned<decltype(d)> du;
-    const hn::Rebind<std::uint16_t, decltype(d)> du16;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d)), step = vectors * lanes;
-    const auto narrow = [&](hn::Vec<decltype(d)> v) HWY_ATTR {
-        return narrow_bits(d, hn::BitCast(d, hn::Add(hn::BitCast(du, v), past_ties)));
-    };
     std::int64_t i = 0;
     for (; i + step <= count; i += step) {
         hn::Vec<decltype(d)> results[vectors];
         auto special = hn::Zero(d);
         for (int j = 0; j < vectors; ++j) {
-            results[j] = widen_bits(d, narrow(hn::Mul(load_halves(d, x + i + j * lanes), factor)));
+            const auto product = hn::Mul(load_halves(d, x + i + j * lanes), factor);
+            results[j] = widen_bits(d, rounded(d, product, past_ties));
         }
         for (int j = 0; j < vectors; ++j) {
             results[j] =
@@ -127,10 +136,7 @@ HWY_INLINE std::int64_t run_scaled(const fp16* x, hn::Vec<hn::ScalableTag<float>
             break;
         }
         for (int j = 0; j < vectors; ++j) {
-            const auto halves = narrow(results[j]);
-            const auto minus_zero = hn::Set(du16, std::uint16_t{0x8000});
-            hn::StoreU(hn::IfThenZeroElse(hn::Eq(halves, minus_zero), halves), du16,
-                       reinterpret_cast<std::uint16_t*>(out + i + j * lanes));
+            store_rounded<true>(d, results[j], past_ties, out + i + j * lanes);
         }
     }
     return i;

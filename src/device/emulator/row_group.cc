@@ -44,7 +44,7 @@ bool is_of_own_row(const Extent& extent, const Access& access, std::int64_t oper
         return operand_elements == result_elements;
     }
     return result_elements == extent.elements() && operand_elements == extent.rows &&
-           access.group == extent.count && access.count == extent.rows;
+           extent.is_one_a_row(access);
 }
 
 /// What a thread keeps of a few rows.

@@ -33,8 +33,8 @@ struct RowForm {
 /// Steps that follow each other and work row by row on tensors of the same rows: sums and softmax
 /// of rows, elementwise steps on [rows, count] or on one value a row. They run for a few rows at a
 /// time, so that what one gives the next stays in the processor's caches: a norm reads its tensor
-/// from memory once. The arithmetic is each step's own, or of
-/// norms that of kernels/wide_rows.h, which gives the same bits.
+/// from memory once. The arithmetic is each step's own, or of norms that of kernels/wide_rows.h,
+/// which gives the same bits.
 class RowGroup {
   public:
     /// How many of the steps from the first on make a group; 0 if fewer than two do.
